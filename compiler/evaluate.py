@@ -1,0 +1,140 @@
+"""Runs the float IR in float64: the witness for folding, and the source of calibration data for quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import float_nodes as f
+from pumice.compiler.ir import Graph, Node
+from pumice.hwsim.arith import or_pool, patches
+from pumice.hwsim.scoring import sample_masks
+
+Floats = NDArray[np.float64]
+MaskSource = Callable[[f.TokenGate, Floats], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """values: per node name, [T, B, …]; masks: per scoring gate, [T, B, N]."""
+
+    values: Mapping[str, Floats]
+    masks: Mapping[str, NDArray[np.bool_]]
+
+
+def frames(graph: Graph, samples: NDArray[Any]) -> Floats:
+    """Samples as the frames that the network sees. samples: [B, …] ("repeat") or [B, T, …] ("frames"); returns [T, B, …]."""
+    if graph.encoding == "repeat":
+        return np.broadcast_to(np.asarray(samples, np.float64), (graph.timesteps, *samples.shape))
+    return np.moveaxis(np.asarray(samples, np.float64), 1, 0)
+
+
+def evaluate(
+    graph: Graph, samples: NDArray[Any], gated: bool = True, mask_source: MaskSource | None = None
+) -> Evaluation:
+    """Every node's value on `samples`. gated=False ignores the token gates. Masks are scored from the block's own input
+    unless `mask_source(gate, x [T, B, C, N])` gives them."""
+    values: dict[str, Floats] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    gates = [n for n in graph.nodes.values() if isinstance(n, f.TokenGate) and not n.mask_of]
+    for node in graph.nodes.values():
+        if isinstance(node, f.Input):
+            values[node.name] = frames(graph, samples)
+            continue
+        inputs = [values[name] for name in node.inputs]
+        if gated and isinstance(node, f.TokenGate) and not node.mask_of:
+            masks[node.name] = (mask_source or live_masks)(node, inputs[0])
+        routed = next((masks[g.name] for g in gates if gated and node.name in g.neurons), None)
+        values[node.name] = apply(node, inputs, masks if gated else {}, routed, gates)
+    return Evaluation(values, masks)
+
+
+def live_masks(gate: f.TokenGate, x: Floats) -> NDArray[np.bool_]:
+    """Masks [T, B, N] scored from the block's input x [T, B, C, N]."""
+    if gate.criterion is None:
+        return np.ones((x.shape[0], x.shape[1], x.shape[3]), np.bool_)
+    return sample_masks(x.reshape(*x.shape[:3], *gate.grid), gate.criterion, gate.retention, gate.block)
+
+
+def apply(
+    node: Node,
+    inputs: list[Floats],
+    masks: Mapping[str, NDArray[np.bool_]],
+    routed: NDArray[np.bool_] | None,
+    gates: list[f.TokenGate],
+) -> Floats:
+    """One node over all timesteps at once. inputs: [T, B, …]."""
+    x = inputs[0]
+    match node:
+        case f.Conv():
+            return conv(
+                x, np.asarray(node.weight, np.float64), np.asarray(node.bias, np.float64), node.stride, node.padding
+            )
+        case f.BatchNorm():
+            gain = node.gamma / np.sqrt(np.asarray(node.var, np.float64) + node.eps)
+            return (x - _channels(node.mean, x)) * _channels(gain, x) + _channels(node.beta, x)
+        case f.Lif():
+            state = next((g.state for g in gates if node.name in g.neurons), "hold")
+            return lif(x, node, routed, state)
+        case f.SpikeMaxPool():
+            return or_pool(x, node.kernel, node.stride, node.padding).astype(np.float64)
+        case f.Add():
+            return np.asarray(sum(inputs[1:], x))
+        case f.Reshape():
+            return x.reshape(*x.shape[:2], *node.out.shape)
+        case f.Attention():
+            q, k, v = inputs
+            return attention(q, k, v, node.heads) * node.scale
+        case f.TokenGate():
+            mask = masks.get(node.mask_of or node.name)
+            return x if mask is None else x * mask[:, :, None, :]
+        case f.TokenMean():
+            return np.asarray(x.mean(axis=-1))
+        case f.Linear():
+            return x @ np.asarray(node.weight, np.float64).T + node.bias
+        case f.TimeMean():
+            return np.broadcast_to(x.mean(axis=0), x.shape)
+        case _:
+            raise TypeError(f"no float meaning for {type(node).__name__}")
+
+
+def conv(x: Floats, weight: Floats, bias: Floats, stride: tuple[int, int], padding: tuple[int, int]) -> Floats:
+    """x: [T, B, C, H, W] or tokens [T, B, C, N]; weight [O, C, kh, kw]."""
+    tokens = x.ndim == 4
+    images = x.reshape(-1, *x.shape[2:], *([1] if tokens else []))
+    out = (
+        patches(images, (weight.shape[2], weight.shape[3]), stride, padding) @ weight.reshape(weight.shape[0], -1).T
+        + bias
+    )
+    out = np.moveaxis(out, -1, 1)
+    return np.ascontiguousarray(out.reshape(*x.shape[:2], *(out.shape[1:3] if tokens else out.shape[1:])))
+
+
+def lif(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str) -> Floats:
+    """Spikes of a LIF layer; routed: [T, B, N] or None. x: [T, B, C, …]."""
+    v = np.zeros_like(x[0])
+    spikes = np.empty_like(x)
+    for t in range(x.shape[0]):
+        new = v + (x[t] - v) / node.tau
+        fired = new >= node.threshold if node.comparator == ">=" else new > node.threshold
+        on = True if routed is None else routed[t][:, None, :]
+        idle = v if state == "hold" else v - v / node.tau
+        v = np.where(on, np.where(fired, 0.0, new), idle)
+        spikes[t] = fired & on
+    return spikes
+
+
+def attention(q: Floats, k: Floats, v: Floats, heads: int) -> Floats:
+    """(q kᵀ) v per head without the scale. q, k, v: [T, B, C, N]."""
+    q, k, v = (a.reshape(*a.shape[:2], heads, -1, a.shape[-1]) for a in (q, k, v))
+    scores = np.swapaxes(q, -1, -2) @ k
+    out = v @ np.swapaxes(scores, -1, -2)
+    return out.reshape(*out.shape[:2], -1, out.shape[-1])
+
+
+def _channels(values: NDArray[Any], x: Floats) -> Floats:
+    return np.asarray(values, np.float64).reshape(-1, *[1] * (x.ndim - 3))

@@ -1,0 +1,115 @@
+"""The default pipeline: one readable list. Every pass is followed by the rules of the stage it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler.float_nodes import Input
+from pumice.compiler.importer import import_nir
+from pumice.compiler.int_nodes import GradedInput
+from pumice.compiler.ir import Graph
+from pumice.compiler.nir_file import source_digest
+from pumice.compiler.options import CompileOptions
+from pumice.compiler.partition import partition
+from pumice.compiler.passes.balance_delays import BalanceDelays
+from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
+from pumice.compiler.passes.lower_attention import LowerAttention
+from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
+from pumice.compiler.passes.quantize import Quantize
+from pumice.compiler.place import place
+from pumice.compiler.program import Program
+from pumice.compiler.verify import verify
+from pumice.errors import InputError
+from pumice.hwsim.spec import ChipSpec
+
+
+class Pass(Protocol):
+    """A frozen dataclass whose fields are its options."""
+
+    name: ClassVar[str]
+
+    def __call__(self, graph: Graph, chip: ChipSpec) -> Graph: ...
+
+
+Watcher = Callable[[str, Graph], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """A network after quantization, before anything about masks is decided: variants of a program share it."""
+
+    folded: Graph
+    graph: Graph
+    calibration: NDArray[Any]
+    source_hash: str
+
+
+def compile_nir(
+    network: nir.NIRGraph,
+    calibration: NDArray[Any],
+    chip: ChipSpec,
+    options: CompileOptions,
+    watch: Watcher | None = None,
+) -> Program:
+    """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them.
+
+    `watch(pass name, graph)` is called after each pass. Raises PumiceError for what cannot be compiled.
+    """
+    return finish(quantize(network, calibration, chip, options, watch), chip, options, watch)
+
+
+def quantize(
+    network: nir.NIRGraph,
+    calibration: NDArray[Any],
+    chip: ChipSpec,
+    options: CompileOptions,
+    watch: Watcher | None = None,
+) -> Quantized:
+    """The first half of `compile_nir`: from NIR to integers."""
+    imported = import_nir(network)
+    verify(imported, chip, "import-nir")
+    check_samples(imported, calibration, "calibration data")
+    folded = run_passes(imported, [FoldBatchNorm()], chip, watch)
+    integers = Quantize(calibration, options.weight_bits, options.input_bits)
+    return Quantized(folded, run_passes(folded, [integers], chip, watch), calibration, source_digest(network))
+
+
+def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher | None = None) -> Program:
+    """The second half of `compile_nir`: masks, attention, delays, cores."""
+    masks = static_masks(network.folded, network.calibration) if options.masks == "static" else {}
+    passes: list[Pass] = [
+        MaterializeTokenMasks(options.masks, masks),
+        LowerAttention(options.attention_order),
+        BalanceDelays(),
+    ]
+    balanced = run_passes(network.graph, passes, chip, watch)
+    return place(partition(balanced, chip), balanced, chip, options, network.source_hash)
+
+
+def run_passes(graph: Graph, passes: Sequence[Pass], chip: ChipSpec, watch: Watcher | None = None) -> Graph:
+    """`graph` after `passes`, verified after each."""
+    for one in passes:
+        graph = one(graph, chip)
+        verify(graph, chip, one.name)
+        if watch is not None:
+            watch(one.name, graph)
+    return graph
+
+
+def check_samples(graph: Graph, samples: NDArray[Any], what: str) -> None:
+    """Raises InputError where samples do not have the network's input shape, or are not finite numbers."""
+    node = next(n for n in graph.nodes.values() if isinstance(n, Input | GradedInput))
+    wanted = node.out.shape if graph.encoding == "repeat" else (graph.timesteps, *node.out.shape)
+    if samples.ndim != len(wanted) + 1 or samples.shape[1:] != wanted or samples.shape[0] == 0:
+        raise InputError(
+            f"{what}: shape {samples.shape}, the network's {node.name!r} takes [samples, {', '.join(map(str, wanted))}]",
+            "reshape the array, or export the model for this input",
+        )
+    if samples.dtype.kind not in "fiub" or not np.isfinite(samples).all():
+        raise InputError(f"{what}: dtype {samples.dtype} with non-finite or non-numeric values", "give finite numbers")

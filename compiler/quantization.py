@@ -1,0 +1,191 @@
+"""The arithmetic of choosing integers for one layer: weights, threshold, bias, and what they cost in spikes.
+
+A float layer fires when V >= tau * threshold, with V[t] = V[t-1] * (1 - 1/tau) + x[t]: the LIF's 1/tau is folded into
+its threshold. On the integer grid, one unit of x is `scale` current units, the threshold is vth = tau * threshold * scale,
+and the scale is nudged so that vth is a whole number: the threshold itself is never rounded.
+
+`>=` becomes the chip's strict `>` in one of two ways. "bias": one extra 1/64 of a unit of bias lifts an exact tie over the
+threshold; a membrane strictly below a tie on the layer's own grid stays below, because that grid is coarser than 2/64 for
+the first six steps after a reset (more with shifted counts). "threshold": where the bias needs its
+exponent, so that 1/64 is not representable, the scale is nudged so that the firing limit is 64 vth + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler.float_nodes import Lif
+from pumice.errors import InputError
+from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, MEMBRANE_SHIFT, LifParams, lif_step
+from pumice.hwsim.spec import ChipSpec
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Tie = Literal["bias", "threshold", "strict"]
+UNIT = 1 << MEMBRANE_SHIFT
+
+# Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped.
+SCALE_FACTORS = (1.0, 0.9, 0.8, 0.65, 1.1, 1.25, 1.5, 2.0)
+
+
+@dataclass(frozen=True)
+class NeuronIntegers:
+    """Threshold, decay and bias of a LIF layer on a grid of `scale` current units per float unit."""
+
+    scale: float
+    vth: int
+    dv: int
+    bias_mant: Ints
+    bias_exp: int
+    tie: Tie
+
+    def params(self, ndim: int) -> LifParams:
+        """As the arithmetic takes them, for a population of `ndim` axes with channels first."""
+        bias = (self.bias_mant << self.bias_exp).reshape(-1, *[1] * (ndim - 1))
+        return LifParams(self.vth, self.dv, bias)
+
+
+@dataclass(frozen=True)
+class LayerFit:
+    """A quantized layer and what was measured of it on calibration data.
+
+    mismatch: fraction of spikes that differ from the float layer on the same input. worst_current, observed_current: in
+    current units. clipped: weights that did not fit their bits.
+    """
+
+    weight: Ints
+    neurons: NeuronIntegers
+    mismatch: float
+    worst_current: int
+    observed_current: int
+    observed_membrane: int
+    clipped: int
+
+
+def quantize_weights(weight: NDArray[Any], scale: float, bits: int) -> tuple[Ints, int]:
+    """Even integers 2q with q in `bits` signed bits, nearest to weight * scale; and how many were clipped."""
+    limit = 1 << (bits - 1)
+    ideal = np.rint(np.asarray(weight, np.float64) * scale / 2)
+    clipped = int(((ideal < -limit) | (ideal > limit - 1)).sum())
+    return 2 * np.clip(ideal, -limit, limit - 1).astype(np.int64), clipped
+
+
+def neuron_integers(lif: Lif, bias: Floats, scale: float, chip: ChipSpec) -> NeuronIntegers | None:
+    """The integers of `lif` with float bias [C] near `scale`, or None where its threshold or bias does not fit the chip."""
+    fold = lif.tau * lif.threshold
+    vth = max(1, round(fold * scale))
+    exact = vth / fold
+    lift = int(lif.comparator == ">=")
+    dv = round(DECAY_UNITY / lif.tau)
+    mant = np.rint(bias * exact * UNIT).astype(np.int64) + lift
+    if vth >= 1 << chip.threshold_bits:
+        return None
+    limit = 1 << (chip.bias_mantissa_bits - 1)
+    if np.abs(mant).max(initial=0) < limit:
+        return NeuronIntegers(exact, vth, dv, mant, 0, "bias" if lift else "strict")
+    exact = (vth + lift / UNIT) / fold
+    for exponent in range(1, 1 << chip.bias_exponent_bits):
+        mant = np.rint(bias * exact * UNIT / (1 << exponent)).astype(np.int64)
+        if np.abs(mant).max(initial=0) < limit:
+            return NeuronIntegers(exact, vth, dv, mant, exponent, "threshold" if lift else "strict")
+    return None
+
+
+def worst_current(weight: Ints, low: int, high: int) -> int:
+    """The largest |current| that inputs in [low, high] can cause; weight [O, ...]."""
+    rows = weight.reshape(weight.shape[0], -1)
+    positive, negative = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
+    top = positive * high + negative * low
+    bottom = negative * high + positive * low
+    return int(max(top.max(initial=0), (-bottom).max(initial=0)))
+
+
+def run_layer(current: Ints, params: LifParams) -> tuple[NDArray[np.bool_], int]:
+    """Spikes [T, B, …] of a LIF layer from its currents, and the largest |v| seen."""
+    u = v = np.zeros_like(current[0])
+    spikes = np.empty(current.shape, np.bool_)
+    peak = 0
+    for t in range(current.shape[0]):
+        u, after, spikes[t] = lif_step(u, v, current[t], params)
+        v, peak = after, max(peak, int(np.abs(after).max(initial=0)))
+    return spikes, peak
+
+
+def fit_layer(
+    weight: Floats,
+    bias: Floats,
+    lif: Lif,
+    input_scale: float,
+    input_range: tuple[int, int],
+    weight_bits: int,
+    chip: ChipSpec,
+    currents: Callable[[Ints], Ints],
+    target: NDArray[np.bool_],
+) -> LayerFit:
+    """The quantization of a synapse and its LIF that reproduces most spikes of the float layer.
+
+    weight [O, C, kh, kw], bias [O]; currents(weight) runs the integer layer's synapses on calibration inputs [T, B, …];
+    target: the float layer's spikes on the same inputs. Raises InputError where no scale fits the chip.
+    """
+    best: LayerFit | None = None
+    for scale in _candidate_scales(weight, weight_bits):
+        fit = _try_scale(scale, weight, bias, lif, input_scale, input_range, weight_bits, chip, currents, target)
+        if fit is not None and (best is None or fit.mismatch < best.mismatch):
+            best = fit
+    if best is None:
+        raise InputError(
+            f"node {lif.source!r}: no weight scale fits threshold, bias and 24-bit membrane", "rescale the layer"
+        )
+    return best
+
+
+def _candidate_scales(weight: Floats, bits: int) -> Iterator[float]:
+    largest = float(np.abs(weight).max(initial=0)) or 1.0
+    fitting = ((1 << bits) - 2) / largest
+    yield from (fitting * factor for factor in SCALE_FACTORS)
+    yield from (fitting / 2**k for k in range(1, bits))  # for layers whose accumulator would not fit otherwise
+
+
+def _try_scale(
+    scale: float,
+    weight: Floats,
+    bias: Floats,
+    lif: Lif,
+    input_scale: float,
+    input_range: tuple[int, int],
+    bits: int,
+    chip: ChipSpec,
+    currents: Callable[[Ints], Ints],
+    target: NDArray[np.bool_],
+) -> LayerFit | None:
+    neurons = neuron_integers(lif, bias, scale * input_scale, chip)
+    if neurons is None:
+        return None
+    integers, clipped = quantize_weights(weight, neurons.scale / input_scale, bits)
+    worst = worst_current(integers, *input_range)
+    if worst >= ACTIVATION_LIMIT:
+        return None
+    current = currents(integers)
+    spikes, peak = run_layer(current, neurons.params(current.ndim - 2))
+    mismatch = float((spikes != target).mean())
+    return LayerFit(integers, neurons, mismatch, worst, int(np.abs(current).max(initial=0)), peak, clipped)
+
+
+def input_grid(samples: Floats, bits: int) -> tuple[float, int, int]:
+    """Scale and integer range [low, high] for real inputs: of the grids that fit, the one nearest to the samples.
+
+    A power of two is tried beside the full range, because pixel data often lies exactly on such a grid.
+    """
+    signed = bool(samples.min(initial=0) < 0)
+    high = (1 << (bits - signed)) - 1
+    low = -high - 1 if signed else 0
+    largest = float(np.abs(samples).max(initial=0)) or 1.0
+    full = high / largest
+    candidates = (full, 2.0 ** np.floor(np.log2(full)))
+    errors = [float(np.abs(np.rint(samples * s) / s - samples).max(initial=0)) for s in candidates]
+    return float(candidates[int(np.argmin(errors))]), low, high

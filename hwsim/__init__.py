@@ -1,0 +1,1 @@
+"""Chip models: specifications, integer arithmetic, Lava Processes, counters and energy. Imports nothing else of Pumice."""

@@ -1,0 +1,171 @@
+"""The arithmetic of a Pumice program, written once: integers, and only + - * >> << & and compare.
+
+Every executor reproduces these functions bit for bit. Neuron and synapse follow the stock fixed-point Processes of
+lava-nc 0.10.0 (`proc/lif/models.py`, `proc/dense/models.py`, `proc/conv/models.py`), to the last bit, quirks included;
+`tests/hwsim/` runs the stock Processes beside them.
+
+Units: a synaptic current `a_in` counts weight units; membrane and bias count 1/64 of one (MEMBRANE_SHIFT = 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+MEMBRANE_SHIFT = 6
+DECAY_SHIFT = 12
+DECAY_UNITY = 1 << DECAY_SHIFT
+STATE_LIMIT = 1 << 23  # u and v are 24-bit signed
+ACTIVATION_LIMIT = 1 << 17  # |a_in| below this cannot wrap u
+NO_CURRENT_MEMORY = 4095  # du whose offset of 1 makes u forget everything
+
+
+@dataclass(frozen=True)
+class LifParams:
+    """A population of LIF neurons in fixed point.
+
+    vth: threshold mantissa, 17 bits, compared as `v > vth << 6`. dv, du: 12-bit decays, of 4096. bias: effective bias
+    (mantissa << exponent), in 1/64 weight units, broadcastable to the population. reset: "hard" to 0, or "soft" by
+    subtracting the threshold.
+    """
+
+    vth: int
+    dv: int
+    bias: Ints
+    du: int = NO_CURRENT_MEMORY
+    reset: Literal["hard", "soft"] = "hard"
+
+
+def decay(x: Ints, rate: int) -> Ints:
+    """x * (4096 - rate) / 4096, rounded toward zero by magnitude."""
+    product = x * (DECAY_UNITY - rate)
+    return np.asarray(np.sign(product) * (np.abs(product) >> DECAY_SHIFT))
+
+
+def wrap_current(u: Ints) -> Ints:
+    """Lava's 24-bit wrap of u: +2^23 stays, -2^23 becomes +2^23."""
+    high = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, u)
+    return np.where(high <= -STATE_LIMIT, u + 2 * STATE_LIMIT, high)
+
+
+def saturate(v: Ints) -> Ints:
+    """Clip to the symmetric 24-bit range of the membrane."""
+    return np.clip(v, -STATE_LIMIT + 1, STATE_LIMIT - 1)
+
+
+def lif_step(u: Ints, v: Ints, a_in: Ints, params: LifParams) -> tuple[Ints, Ints, Bools]:
+    """One timestep of a LIF population. u, v, a_in: any common shape; returns the new u, v and the spikes."""
+    u = wrap_current(decay(u, params.du + 1) + (a_in << MEMBRANE_SHIFT))
+    v = saturate(decay(v, params.dv) + u + params.bias)
+    threshold = params.vth << MEMBRANE_SHIFT
+    spikes = v > threshold
+    after = np.where(spikes, 0 if params.reset == "hard" else v - threshold, v)
+    return u, after, spikes
+
+
+def gated_lif_step(
+    u: Ints, v: Ints, a_in: Ints, routed: Bools, params: LifParams, state: Literal["hold", "decay"]
+) -> tuple[Ints, Ints, Bools]:
+    """One timestep of a LIF population whose tokens are routed or not.
+
+    routed: broadcastable to v. A neuron that is not routed gets neither input nor bias, does not fire, and holds its
+    state or lets it decay.
+    """
+    u_on, v_on, spikes = lif_step(u, v, a_in, params)
+    u_off, v_off = (u, v) if state == "hold" else (decay(u, params.du + 1), decay(v, params.dv))
+    return np.where(routed, u_on, u_off), np.where(routed, v_on, v_off), spikes & routed
+
+
+def mixed_weights(weights: NDArray[Any]) -> Ints:
+    """What stock Dense and Sparse make of a mixed-sign matrix: clip to [-256, 255], then drop the lowest bit (floor)."""
+    return np.clip(np.asarray(weights, np.int64), -256, 255) >> 1 << 1
+
+
+def exact_matmul(a: NDArray[Any], b: NDArray[Any], bound: int) -> Ints:
+    """Integer matrix product on float64 BLAS, exact because no partial sum can reach 2^53.
+
+    a: [..., M, K], b: [..., K, N]; bound: an upper bound of sum |a||b| over K. Raises ValueError at 2^53 and above.
+    """
+    if bound >= 1 << 53:
+        raise ValueError(f"worst-case sum {bound} does not fit the 53 exact bits of float64")
+    return np.asarray(np.rint(np.matmul(np.asarray(a, np.float64), np.asarray(b, np.float64))), np.int64)
+
+
+def or_pool(spikes: NDArray[Any], kernel: int, stride: int, padding: int) -> Ints:
+    """Max-pool of binary spikes: an OR over each window. spikes: [..., H, W]; positions outside are silent."""
+    pad = [(0, 0)] * (spikes.ndim - 2) + [(padding, padding)] * 2
+    windows = _windows(np.pad(spikes, pad), (kernel, kernel))
+    return np.asarray(windows[..., ::stride, ::stride, :, :].any(axis=(-2, -1)), np.int64)
+
+
+def _windows(x: NDArray[Any], kernel: tuple[int, int]) -> NDArray[Any]:
+    """Every window over the last two axes, as two more axes; a view."""
+    view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(-2, -1))  # type: ignore[call-overload]
+    return np.asarray(view)
+
+
+def patches(
+    x: NDArray[Any], kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> NDArray[Any]:
+    """The windows that a convolution sees. x: [B, C, H, W]; returns [B, H', W', C * kh * kw]."""
+    padded = np.pad(x, [(0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2])
+    windows = _windows(padded, kernel)[:, :, :: stride[0], :: stride[1]].transpose(0, 2, 3, 1, 4, 5)
+    return windows.reshape(*windows.shape[:3], -1)
+
+
+def conv(x: NDArray[Any], weight: NDArray[Any], stride: tuple[int, int], padding: tuple[int, int], x_max: int) -> Ints:
+    """Synaptic currents of a convolution (cross-correlation, as in PyTorch).
+
+    x: [B, C, H, W] with |x| <= x_max; weight: [O, C, kh, kw]; returns [B, O, H', W'].
+    """
+    rows = weight.reshape(weight.shape[0], -1)
+    bound = int(np.abs(rows).sum(axis=1).max(initial=0)) * max(x_max, 1)
+    columns = patches(x, (weight.shape[2], weight.shape[3]), stride, padding)
+    return np.moveaxis(exact_matmul(columns, rows.T, bound), -1, 1)
+
+
+def synaptic_currents(
+    x: Ints, weight: Ints, stride: tuple[int, int], padding: tuple[int, int], x_max: int, rank: int
+) -> Ints:
+    """Currents of a synapse over any leading axes. x: […, C, H, W] (rank 3) or tokens […, C, N] (rank 2, 1 x 1 kernel)."""
+    lead = x.shape[: x.ndim - rank]
+    images = x.reshape(-1, *x.shape[len(lead) :], *([1] if rank == 2 else []))
+    out = conv(images, weight, stride, padding, x_max)
+    return out.reshape(*lead, *out.shape[1 : 1 + rank])
+
+
+def accumulate(total: Ints, current: Ints) -> Ints:
+    """A read-out neuron: a membrane without leak or threshold, saturating at 24 bits."""
+    return saturate(total + current)
+
+
+def head_operands(pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The two operands of a `SpikeMatmul`, arranged per head as [..., h, M, K] and [..., h, K, N].
+
+    a, b: [..., C, N] as in the table of `compiler.int_nodes.SpikeMatmul`; the product [..., h, M, N] flattens to its output.
+    """
+    a, b = (x.reshape(*x.shape[:-2], heads, -1, x.shape[-1]) for x in (a, b))
+    match pattern:
+        case "scores":
+            return np.swapaxes(a, -1, -2), b
+        case "scores-values":
+            return b, np.swapaxes(a, -1, -2)
+        case "keys-values":
+            return a, np.swapaxes(b, -1, -2)
+        case "queries-context":
+            return np.swapaxes(b, -1, -2), a
+        case _:
+            raise ValueError(f"unknown attention pattern {pattern!r}")
+
+
+def spike_matmul(pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int, shift: int, bound: int) -> Ints:
+    """One half of attention: products of spikes and counts, summed, shifted left. bound: largest possible sum."""
+    left, right = head_operands(pattern, a, b, heads)
+    out = exact_matmul(left, right, max(bound, 1)) << shift
+    return out.reshape(*out.shape[:-3], -1, out.shape[-1])

@@ -1,0 +1,149 @@
+"""What a run did, counted: events, synaptic operations, neuron updates, messages, hops. Pure functions of spike arrays.
+
+Definitions (all summed over samples, per timestep):
+    events            input spikes that reach a core (a graded spike is one event)
+    synops            events times the stored nonzero synapses each is delivered to; borders of a convolution are exact
+    weighted          the same, each event weighted by its payload
+    macs              synops whose event is a real-valued input: multiply-accumulates
+    eq25              mean input * T * dense operations (TP-Spikformer Eq. 25: ignores borders and absent synapses)
+    dense             T * multiply-accumulates of the dense layer
+    active/idle/gated neurons with something to update / nothing to update / whose token is not routed
+    messages          one per spike and destination core; hops along X then Y
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CountRow:
+    """One neuron group on one core; every count is an array over timesteps [T], summed over samples."""
+
+    layer: str
+    core: int
+    synapse_kind: str  # "conv", "dense" or "attention": which synaptic energy applies
+    events: Floats
+    synops: Floats
+    weighted: Floats
+    macs: Floats
+    eq25: Floats
+    dense: Floats
+    active: Floats
+    idle: Floats
+    gated: Floats
+    spikes: Floats
+    messages: Floats
+    hops_ew: Floats
+    hops_ns: Floats
+    hops_chip: Floats
+
+
+COUNT_FIELDS = tuple(f.name for f in fields(CountRow) if f.name not in ("layer", "core", "synapse_kind"))
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """All rows of a run over `samples` samples of `timesteps` steps. mask_bits: routing bits consulted; score_operations:
+    arithmetic of the off-core scorer."""
+
+    rows: tuple[CountRow, ...]
+    samples: int
+    timesteps: int
+    mask_bits: int = 0
+    score_operations: int = 0
+
+    def total(self, field: str) -> float:
+        """Sum of one count over layers, cores, steps and samples."""
+        return float(sum(getattr(row, field).sum() for row in self.rows))
+
+    def per_sample(self, field: str) -> float:
+        """Mean of one count per sample."""
+        return self.total(field) / self.samples
+
+
+def merge_tables(tables: Iterable[CountTable]) -> CountTable:
+    """The counts of consecutive batches of the same program as one."""
+    tables = list(tables)
+    rows = []
+    for same in zip(*(t.rows for t in tables), strict=True):
+        sums = {name: sum((getattr(row, name) for row in same[1:]), getattr(same[0], name)) for name in COUNT_FIELDS}
+        rows.append(CountRow(same[0].layer, same[0].core, same[0].synapse_kind, **sums))
+    return CountTable(
+        tuple(rows),
+        sum(t.samples for t in tables),
+        tables[0].timesteps,
+        sum(t.mask_bits for t in tables),
+        sum(t.score_operations for t in tables),
+    )
+
+
+def fan_out(
+    weight: NDArray[Any],
+    grid: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    channels: tuple[int, int] | None = None,
+    positions: tuple[int, int] | None = None,
+) -> Ints:
+    """Nonzero synapses from each source neuron of a convolution into a slice of its targets.
+
+    weight [O, C, kh, kw]; grid: source (H, W); channels, positions: the slice of targets (all by default; positions are
+    flattened H'·W'). Returns [C, H * W].
+    """
+    out_h = (grid[0] + 2 * padding[0] - weight.shape[2]) // stride[0] + 1
+    out_w = (grid[1] + 2 * padding[1] - weight.shape[3]) // stride[1] + 1
+    c0, c1 = channels or (0, weight.shape[0])
+    p0, p1 = positions or (0, out_h * out_w)
+    held = np.zeros(out_h * out_w, np.int64)
+    held[p0:p1] = 1
+    held = held.reshape(out_h, out_w)
+    per_tap = (weight[c0:c1] != 0).sum(axis=0)  # [C, kh, kw]
+    reach = np.zeros((weight.shape[1], grid[0] + 2 * padding[0], grid[1] + 2 * padding[1]), np.int64)
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            window = reach[:, i : i + out_h * stride[0] : stride[0], j : j + out_w * stride[1] : stride[1]]
+            window += per_tap[:, i, j, None, None] * held
+    inner = reach[:, padding[0] : padding[0] + grid[0], padding[1] : padding[1] + grid[1]]
+    return inner.reshape(weight.shape[1], -1)
+
+
+def dense_operations(weight_shape: tuple[int, ...], out_positions: int) -> int:
+    """Multiply-accumulates of one timestep of a dense convolution, borders included."""
+    return int(np.prod(weight_shape)) * out_positions
+
+
+def spikes_per_neuron(x: NDArray[Any]) -> Ints:
+    """How many samples' events each source neuron sent, [T, C, P]. x: [T, B, C, …]."""
+    return np.asarray((x != 0).sum(axis=1).reshape(x.shape[0], x.shape[2], -1), np.int64)
+
+
+def payload_per_neuron(x: NDArray[Any]) -> Ints:
+    """Summed |payload| of each source neuron over samples, [T, C, P]. x: [T, B, C, …]."""
+    return np.asarray(np.abs(x).sum(axis=1).reshape(x.shape[0], x.shape[2], -1), np.int64)
+
+
+def delivered(counts: NDArray[Any], fan: Ints) -> Floats:
+    """Synaptic operations per step: events [T, C, P] times fan-out [C, P], [T]."""
+    return np.asarray(np.einsum("tcp,cp->t", counts.astype(np.float64), fan.astype(np.float64)))
+
+
+def coincidences(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int]) -> Floats:
+    """Accumulations of a product of spike matrices, per step: pairs of nonzero operands that meet, [T].
+
+    left [T, B, h, M, K], right [T, B, h, K, N]; rows: slice of the flattened h * M; columns: slice of N.
+    """
+    heads, m = left.shape[2], left.shape[3]
+    held = np.zeros(heads * m, np.float64)
+    held[rows[0] : rows[1]] = 1
+    per_k = np.einsum("tbhmk,hm->tbhk", (left != 0).astype(np.float64), held.reshape(heads, m))
+    others = (right[..., columns[0] : columns[1]] != 0).sum(axis=-1)
+    return np.asarray(np.einsum("tbhk,tbhk->t", per_k, others.astype(np.float64)))

@@ -1,0 +1,124 @@
+"""Energy and step time from counts: counts times a profile. A number that nobody published is null, and stays unknown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from pumice.errors import InputError
+from pumice.hwsim.counters import CountRow, CountTable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class EnergyProfile:
+    """Picojoules per counted thing. A term that a profile does not have is 0 by its own convention and says so in its
+    source; a term that is unpublished is None."""
+
+    name: str
+    title: str
+    mac: float | None
+    synop_dense: float | None
+    synop_conv: float | None
+    synop_attention: float | None
+    neuron_active: float | None
+    neuron_idle: float | None
+    spike: float | None
+    message: float | None
+    hop_ew: float | None
+    hop_ns: float | None
+    hop_chip: float | None
+    sources: Mapping[str, str]
+
+
+TERMS = (
+    "mac",
+    "synop_dense",
+    "synop_conv",
+    "synop_attention",
+    "neuron_active",
+    "neuron_idle",
+    "spike",
+    "message",
+    "hop_ew",
+    "hop_ns",
+    "hop_chip",
+)
+
+
+def profile_names() -> list[str]:
+    """The profiles that Pumice ships."""
+    return sorted(
+        p.name.removesuffix(".toml")
+        for p in files("pumice.hwsim").joinpath("profiles").iterdir()
+        if p.name.endswith(".toml")
+    )
+
+
+def load_profile(name: str) -> EnergyProfile:
+    """A shipped profile. Raises InputError for an unknown name."""
+    if name not in profile_names():
+        raise InputError(f"unknown energy profile {name!r}", f"known: {', '.join(profile_names())}")
+    table: dict[str, Any] = tomllib.loads(
+        files("pumice.hwsim").joinpath("profiles").joinpath(f"{name}.toml").read_text()
+    )
+    terms = {term: table[term].get("pj") for term in TERMS}
+    sources = {term: str(table[term]["source"]) for term in TERMS}
+    return EnergyProfile(name=name, title=str(table["title"]), sources=sources, **terms)
+
+
+def amounts(row: CountRow) -> dict[str, float]:
+    """What of one row each term of a profile multiplies."""
+    synops = float(row.synops.sum())
+    return {
+        "mac": float(row.macs.sum()),
+        "synop_dense": synops if row.synapse_kind == "dense" else 0.0,
+        "synop_conv": synops if row.synapse_kind == "conv" else 0.0,
+        "synop_attention": synops if row.synapse_kind == "attention" else 0.0,
+        "neuron_active": float(row.active.sum()),
+        "neuron_idle": float(row.idle.sum() + row.gated.sum()),
+        "spike": float(row.spikes.sum()),
+        "message": float(row.messages.sum()),
+        "hop_ew": float(row.hops_ew.sum()),
+        "hop_ns": float(row.hops_ns.sum()),
+        "hop_chip": float(row.hops_chip.sum()),
+    }
+
+
+def row_energy_nj(row: CountRow, profile: EnergyProfile) -> tuple[float, tuple[str, ...]]:
+    """Nanojoules of one row, and the terms that were needed but unpublished (their energy is not in the sum)."""
+    total, unknown = 0.0, []
+    for term, amount in amounts(row).items():
+        price = getattr(profile, term)
+        if price is None and amount:
+            unknown.append(term)
+        total += amount * (price or 0.0) / 1000
+    return total, tuple(unknown)
+
+
+@dataclass(frozen=True)
+class Energy:
+    """nj: nanojoules per sample, or None where a needed term is unpublished. by_layer: the same, per neuron group."""
+
+    profile: str
+    nj: float | None
+    by_layer: Mapping[str, float]
+    unknown: tuple[str, ...]
+
+
+def energy_per_sample(table: CountTable, profile: EnergyProfile) -> Energy:
+    """Energy per sample of a run."""
+    by_layer: dict[str, float] = {}
+    unknown: set[str] = set()
+    for row in table.rows:
+        nj, missing = row_energy_nj(row, profile)
+        by_layer[row.layer] = by_layer.get(row.layer, 0.0) + nj / table.samples
+        unknown |= set(missing)
+    return Energy(profile.name, None if unknown else sum(by_layer.values()), by_layer, tuple(sorted(unknown)))

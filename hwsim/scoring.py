@@ -1,0 +1,184 @@
+"""Token scores and routing masks: the one set of rules that the torch models and every executor share.
+
+Inputs are spike counts, so every sum that decides an order is a sum of integers, exact in float64 whatever the batch
+shape; normalising sums run strictly left to right (`cumsum`) for the same reason. Two executors that see the same spikes
+therefore route the same tokens, ties included: the higher score wins, then the lower token index.
+
+Sources: TP-Spikformer (IRToP, Eq. 10-15) and its official code, which differ; SparseSpikformer (firing rate).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Rule = Literal["irtop-paper", "irtop-official", "firing-rate", "random"]
+RULES: tuple[Rule, ...] = ("irtop-paper", "irtop-official", "firing-rate", "random")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """How tokens are scored and how many are kept.
+
+    rule: which score. `window`: side k of the spatial window (Eq. 11), odd. `alpha`: weight of the spatial score, 1-alpha
+    of the temporal one, scaled so that 0.5 is the plain sum of Eq. 13; 1 is spatial only, 0 temporal only (appendix D).
+    `first_step`: the paper recommends "spatial" scores only at t=1. `per_step`: one mask per timestep (paper) or one for
+    the whole sample from the mean score (official code). `silent`: the spatial score of a token without a spike, whose
+    cosine is undefined. `seed`: for `random` only.
+    """
+
+    rule: Rule = "irtop-paper"
+    window: int = 3
+    alpha: float = 0.5
+    first_step: Literal["both", "spatial"] = "both"
+    per_step: bool = True
+    silent: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise ValueError(f"unknown token criterion {self.rule!r}; known: {', '.join(RULES)}")
+        if self.window < 1 or self.window % 2 == 0:
+            raise ValueError(f"the criterion's window must be odd and positive, not {self.window}")
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha must lie in [0, 1], not {self.alpha}")
+
+    @property
+    def causal(self) -> bool:
+        """Whether the mask of step t needs nothing later than step t, so that a chip can route live."""
+        return self.per_step and self.rule != "irtop-official"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The criterion as JSON-ready values; `Criterion(**d)` reads it back."""
+        return asdict(self)
+
+
+def tokens_kept(retention: float, height: int, width: int, rule: Rule = "irtop-paper") -> int:
+    """How many of the `height * width` tokens a block keeps: K of Eq. 14, or k*k by the official code."""
+    if not 0.0 < retention <= 1.0:
+        raise ValueError(f"retention must lie in (0, 1], not {retention}")
+    if rule == "irtop-official":
+        return max(1, int(height * math.sqrt(retention) + 1e-9)) ** 2
+    return math.ceil(round(retention * height * width, 9))
+
+
+def keep_top(scores: Floats, k: int) -> NDArray[np.bool_]:
+    """Mask of the `k` best tokens. scores: [..., N]; returns [..., N]. Ties: the lower index wins."""
+    order = np.argsort(-scores, axis=-1, kind="stable")
+    mask = np.zeros(scores.shape, np.bool_)
+    np.put_along_axis(mask, order[..., :k], True, axis=-1)
+    return mask
+
+
+def step_scores(x: NDArray[Any], previous: NDArray[Any] | None, criterion: Criterion, block: int, step: int) -> Floats:
+    """Scores of one timestep. x, previous: spike counts [B, C, H, W]; previous is None at the first step. Returns [B, N].
+
+    Raises ValueError for a rule that needs the whole sample (see `Criterion.causal`).
+    """
+    x = np.asarray(x, np.float64)
+    if criterion.rule == "firing-rate":
+        return _flat(x.sum(axis=1))
+    if criterion.rule == "random":
+        return _random_scores(x, criterion, block, step)
+    if criterion.rule == "irtop-official":
+        raise ValueError("irtop-official averages over all timesteps, so it has no score at one step")
+    if previous is None and criterion.first_step == "spatial":
+        return _normalised(_spatial_paper(x, criterion))
+    spatial = _normalised(_spatial_paper(x, criterion))
+    temporal = _normalised(_temporal_paper(x, previous))
+    return 2 * criterion.alpha * spatial + 2 * (1 - criterion.alpha) * temporal
+
+
+def sample_scores(x: NDArray[Any], criterion: Criterion, block: int) -> Floats:
+    """Scores of a whole sample. x: spike counts [T, B, C, H, W]; returns [T, B, N], equal over T if masks are shared."""
+    x = np.asarray(x, np.float64)
+    if criterion.rule == "irtop-official":
+        return np.broadcast_to(_official(x, criterion), (x.shape[0], x.shape[1], x.shape[3] * x.shape[4]))
+    steps = [step_scores(x[t], x[t - 1] if t else None, criterion, block, t) for t in range(x.shape[0])]
+    scores = np.stack(steps)
+    if criterion.per_step:
+        return scores
+    return np.broadcast_to(np.cumsum(scores, axis=0)[-1] / x.shape[0], scores.shape)
+
+
+def sample_masks(x: NDArray[Any], criterion: Criterion, retention: float, block: int) -> NDArray[np.bool_]:
+    """Routing masks of a whole sample. x: spike counts [T, B, C, H, W]; returns [T, B, N]."""
+    k = tokens_kept(retention, x.shape[3], x.shape[4], criterion.rule)
+    return keep_top(sample_scores(x, criterion, block), k)
+
+
+def score_operations(channels: int, tokens: int, criterion: Criterion) -> int:
+    """Arithmetic operations that an off-core scorer spends on one step of one block (multiplies, adds, compares)."""
+    if criterion.rule == "random":
+        return tokens
+    if criterion.rule == "firing-rate":
+        return tokens * channels
+    window_sums = tokens * channels * 2 * criterion.window  # separable box sum
+    dots = tokens * channels * 2 * 3  # <x, y>, |x|^2, |y|^2
+    temporal = tokens * channels * 3
+    return window_sums + dots + temporal + tokens * 8
+
+
+def _flat(x: Floats) -> Floats:
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def _normalised(scores: Floats) -> Floats:
+    """Scores [B, N] divided by their sum over tokens; all zero where the sum is zero."""
+    total = np.cumsum(scores, axis=-1)[..., -1:]
+    return np.divide(scores, total, out=np.zeros_like(scores), where=total > 0)
+
+
+def _window_sum(x: Floats, window: int) -> Floats:
+    """Sum over the window around each position, positions outside the map left out. x: [..., H, W]."""
+    pad = window // 2
+    padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(pad, pad), (pad, pad)])
+    height, width = x.shape[-2:]
+    shifts = [(i, j) for i in range(window) for j in range(window)]
+    total = np.sum([padded[..., i : i + height, j : j + width] for i, j in shifts], axis=0, dtype=np.float64)
+    return np.asarray(total)
+
+
+def _spatial_paper(x: Floats, criterion: Criterion) -> Floats:
+    """1 - cos(token, mean of its window), Eq. 10. The mean's divisor cancels in the cosine, so integer sums do."""
+    neighbours = _window_sum(x, criterion.window)
+    dot = (x * neighbours).sum(axis=1)
+    norms = np.sqrt((x * x).sum(axis=1)) * np.sqrt((neighbours * neighbours).sum(axis=1))
+    cosine = np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
+    return _flat(np.where(norms > 0, np.maximum(1.0 - cosine, 0.0), criterion.silent))
+
+
+def _temporal_paper(x: Floats, previous: NDArray[Any] | None) -> Floats:
+    """Norm over channels of the change since the last step, or of the token itself at the first (Eq. 12)."""
+    change = x if previous is None else x - np.asarray(previous, np.float64)
+    return _flat(np.sqrt((change * change).sum(axis=1)))
+
+
+def _random_scores(x: Floats, criterion: Criterion, block: int, step: int) -> Floats:
+    rng = np.random.default_rng([criterion.seed, block, step if criterion.per_step else 0])
+    return np.broadcast_to(rng.random(x.shape[2] * x.shape[3]), (x.shape[0], x.shape[2] * x.shape[3]))
+
+
+def _official(x: Floats, criterion: Criterion) -> Floats:
+    """The official code's score, [B, N]: its window mean sums all channels over a zero-padded window, so the cosine sees
+    only the sign of that sum; the temporal part compares channel means and needs two steps."""
+    if x.shape[0] < 2:
+        raise ValueError("irtop-official compares neighbouring timesteps: it needs T >= 2")
+    channels = x.shape[2]
+    window = _window_sum(x.sum(axis=2), criterion.window) / criterion.window**2
+    norms = np.sqrt((x * x).sum(axis=2)) * np.abs(window) * math.sqrt(channels)
+    cosine = x.sum(axis=2) * window / np.maximum(norms, 1e-6)
+    spatial = np.cumsum(_softmax(-_flat(cosine)), axis=0)[-1] / x.shape[0]
+    means = x.sum(axis=2) / channels
+    temporal = _softmax(_flat(np.cumsum(np.abs(means[1:] - means[:-1]), axis=0)[-1] / (x.shape[0] - 1)))
+    return np.asarray(2 * criterion.alpha * spatial + 2 * (1 - criterion.alpha) * temporal)
+
+
+def _softmax(x: Floats) -> Floats:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / np.cumsum(e, axis=-1)[..., -1:])

@@ -1,0 +1,111 @@
+"""Chip specifications: data files with a source for every number. A number that nobody published is null: unchecked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pumice.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class ChipSpec:
+    """What one chip has. Integers; None where unpublished. `sources` holds, per field, where the number comes from.
+
+    mesh_columns, mesh_rows: tiles of the mesh; cores_per_tile: cores that share a router. synaptic_words_per_core: 64-bit
+    words. graded_bits: payload bits of a spike, 0 for binary spikes only. max_delay: axonal delay in timesteps.
+    """
+
+    name: str
+    usable_cores_per_chip: int
+    mesh_columns: int
+    mesh_rows: int
+    cores_per_tile: int
+    max_chips: int
+    neurons_per_core: int
+    synaptic_words_per_core: int | None
+    synapses_per_chip: int | None
+    input_axons_per_core: int | None
+    output_axons_per_core: int | None
+    weight_bits: int
+    bias_mantissa_bits: int
+    bias_exponent_bits: int
+    threshold_bits: int
+    graded_bits: int
+    max_delay: int
+    sources: Mapping[str, str]
+
+    def unchecked(self) -> tuple[str, ...]:
+        """The limits that nobody published, so that no rule checks them."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The specification as JSON-ready values."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "sources"} | {
+            "sources": dict(self.sources)
+        }
+
+    def digest(self) -> str:
+        """A hash of every number, so that an artifact names the very chip it was compiled for."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def chip_names() -> list[str]:
+    """The chips that Pumice ships, by name."""
+    return sorted(
+        p.name.removesuffix(".toml")
+        for p in files("pumice.hwsim").joinpath("chips").iterdir()
+        if p.name.endswith(".toml")
+    )
+
+
+def load_chip(name: str) -> ChipSpec:
+    """A shipped chip by name, or a user's own `.toml` by path. Raises InputError naming the first bad entry."""
+    shipped = files("pumice.hwsim").joinpath("chips").joinpath(f"{name}.toml")
+    path = Path(name)
+    if not name.endswith(".toml") and name not in chip_names():
+        raise InputError(f"unknown chip {name!r}", f"known: {', '.join(chip_names())}, or the path of a .toml file")
+    if name.endswith(".toml") and not path.is_file():
+        raise InputError(f"{name}: no such file", f"known chips: {', '.join(chip_names())}")
+    text = path.read_text() if name.endswith(".toml") else shipped.read_text()
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"chip {name}: not valid TOML ({error})", "see hwsim/chips/loihi2.toml") from error
+    return chip_from_table(table, name)
+
+
+def chip_from_table(table: Mapping[str, Any], where: str) -> ChipSpec:
+    """A specification from its parsed table: `name = "…"`, and per field `{value, source}`; a missing value is null."""
+    wanted = [f for f in fields(ChipSpec) if f.name not in ("name", "sources")]
+    unknown = sorted(set(table) - {f.name for f in wanted} - {"name"})
+    if unknown:
+        raise InputError(f"chip {where}: unknown entry {unknown[0]!r}", f"entries: {', '.join(f.name for f in wanted)}")
+    values = {f.name: _value(table, f.name, "None" in str(f.type), where) for f in wanted}
+    sources = {f.name: str(table[f.name]["source"]) for f in wanted}
+    return ChipSpec(name=str(table.get("name", where)), sources=sources, **values)  # type: ignore[arg-type]
+
+
+def _value(table: Mapping[str, Any], key: str, may_be_null: bool, where: str) -> int | None:
+    entry = table.get(key)
+    if not isinstance(entry, Mapping) or "source" not in entry:
+        raise InputError(
+            f"chip {where}: {key} is missing or has no source", f'write {key} = {{ value = …, source = "…" }}'
+        )
+    value = entry.get("value")
+    if value is None and may_be_null:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(f"chip {where}: {key} = {value!r}", "need a whole number >= 0")
+    return value

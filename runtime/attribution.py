@@ -1,0 +1,93 @@
+"""Where the accuracy went: folding, weights, thresholds and masks, applied one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import float_nodes as f
+from pumice.compiler import int_nodes as i
+from pumice.compiler.evaluate import evaluate
+from pumice.compiler.ir import Graph, Node
+from pumice.compiler.pipeline import finish, quantize
+from pumice.compiler.program import Program
+from pumice.runtime.reference import Reference
+from pumice.runtime.validation import accuracy
+
+BATCH = 48
+
+
+@dataclass(frozen=True)
+class Rung:
+    """accuracy after this change and all before it; lost: to this change alone."""
+
+    change: str
+    accuracy: float
+    lost: float
+
+
+def attribute(
+    network: nir.NIRGraph,
+    calibration: NDArray[Any],
+    program: Program,
+    float_logits: NDArray[np.float64],
+    compiled_logits: NDArray[np.float64],
+    inputs: NDArray[Any],
+    labels: NDArray[Any],
+) -> list[Rung]:
+    """The ladder from the float model (float_logits, unpruned) to the program (compiled_logits)."""
+    halfway = quantize(network, calibration, program.chip, program.options)
+    unmasked = finish(halfway, program.chip, replace(program.options, masks="off"))
+    logits = Reference(counts=False).run(unmasked, inputs).logits
+    return ladder(halfway.folded, unmasked, float_logits, logits, compiled_logits, inputs, labels)
+
+
+def ladder(
+    folded: Graph,
+    unmasked: Program,
+    float_logits: NDArray[np.float64],
+    unmasked_logits: NDArray[np.float64],
+    compiled_logits: NDArray[np.float64],
+    inputs: NDArray[Any],
+    labels: NDArray[Any],
+) -> list[Rung]:
+    """The same, from parts already made: the folded graph, and the program without masks."""
+    logits = {
+        "float model": float_logits,
+        "folding": float_graph_logits(folded, inputs),
+        "weight quantization": float_graph_logits(with_quantized_weights(folded, unmasked.graph), inputs),
+        "threshold, bias, membrane and input quantization": unmasked_logits,
+        "token masks": compiled_logits,
+    }
+    scores = [accuracy(values, labels) for values in logits.values()]
+    return [
+        Rung(name, now, before - now) for name, now, before in zip(logits, scores, [scores[0], *scores], strict=False)
+    ]
+
+
+def float_graph_logits(graph: Graph, inputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Logits [B, K] of a float graph without token gates."""
+    parts = [
+        evaluate(graph, inputs[k : k + BATCH], gated=False).values[graph.output][-1]
+        for k in range(0, len(inputs), BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def with_quantized_weights(folded: Graph, quantized: Graph) -> Graph:
+    """The float graph with the weights that the chip stores, in float units; neurons stay float."""
+    source = next(n for n in quantized.nodes.values() if isinstance(n, i.GradedInput))
+    nodes: dict[str, Node] = {}
+    for node in folded.nodes.values():
+        integer = quantized.nodes.get(node.name)
+        if isinstance(node, f.Conv) and isinstance(integer, i.Synapse):
+            scale = integer.scale / (source.scale if source.name in node.inputs else 1.0)
+            node = replace(node, weight=integer.weight / scale)
+        elif isinstance(node, f.Linear) and isinstance(integer, i.Synapse):
+            node = replace(node, weight=integer.weight[:, :, 0, 0] / integer.scale)
+        nodes[node.name] = node
+    return replace(folded, nodes=nodes)

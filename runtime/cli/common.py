@@ -1,0 +1,87 @@
+"""What the commands share: reading samples and models, writing results."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from pumice.errors import BackendUnavailable, InputError
+from pumice.files import write_atomically
+
+if TYPE_CHECKING:
+    from pumice.models.spikformer import Spikformer
+
+DIGITS = "digits"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSamples:
+    """inputs [samples, …]; labels [samples] or None."""
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64] | None
+
+
+def console() -> Console:
+    """Where results for people go. Wide enough for its tables when piped."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=140)
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """A `.npy` file. Raises InputError for anything else; nothing in the file is executed."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", "give the path of a .npy array")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path}: not a whole .npy array ({error})", "write it with numpy.save") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: an archive, not one array", "write one array with numpy.save")
+    return array
+
+
+def read_samples(where: str, split: str = "test") -> LabelledSamples:
+    """The word "digits" (the shipped data set's `split`) or a `.npy` file."""
+    if where != DIGITS:
+        return LabelledSamples(read_array(Path(where)), None)
+    chosen = getattr(digits_data(), split)
+    return LabelledSamples(chosen.images.numpy(), chosen.labels.numpy())
+
+
+def digits_data() -> Any:
+    """The digits data set. Raises BackendUnavailable without torch and scikit-learn."""
+    try:
+        from pumice.models.digits import load_digits
+    except ImportError as error:
+        raise BackendUnavailable("the digits data set needs PyTorch", "pip install 'pumice[torch]'") from error
+    return load_digits()
+
+
+def read_model(where: str) -> Spikformer:
+    """A zoo name, or the path of a checkpoint."""
+    try:
+        from pumice.models.checkpoints import load_checkpoint, load_zoo
+    except ImportError as error:
+        raise BackendUnavailable("models need PyTorch", "pip install 'pumice[torch]'") from error
+    return load_checkpoint(where) if where.endswith(".safetensors") else load_zoo(where)
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """`value` as JSON at `path`, whole or not at all."""
+    if path is not None:
+        write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def check_output(path: Path, suffix: str) -> None:
+    """Raises InputError before any work where an output could not be written in the end."""
+    if path.suffix != suffix:
+        raise InputError(f"{path}: the output must end in {suffix}", f"e.g. {path.with_suffix(suffix)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist", "create it first")

@@ -1,0 +1,48 @@
+"""pumice compile: a NIR file becomes a placed integer program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pumice.compiler.artifact import write_artifact
+from pumice.compiler.nir_file import read_nir
+from pumice.compiler.options import CompileOptions
+from pumice.compiler.passes.balance_delays import latency_steps
+from pumice.compiler.pipeline import compile_nir
+from pumice.hwsim.spec import load_chip
+from pumice.runtime.cli.common import check_output, console, read_samples, write_json
+from pumice.runtime.report import report_dict
+
+
+def compile_command(
+    network: Annotated[Path, typer.Argument(help="The .nir file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .pumice file to write.")],
+    calibration: Annotated[
+        str, typer.Option(help="Samples to choose scales with: a .npy array [samples, …], or `digits`.")
+    ],
+    chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
+    masks: Annotated[str, typer.Option(help="Routing masks: static, live, given or off.")] = "live",
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
+    input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
+    attention_order: Annotated[str, typer.Option(help="auto, scores for (q kᵀ) v, context for q (kᵀ v).")] = "auto",
+    json: Annotated[Path | None, typer.Option(help="Also write the report, as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what each pass did.")] = False,
+) -> None:
+    """Fold, quantize, mask, lower and place a network; write the artifact."""
+    check_output(output, ".pumice")
+    options = CompileOptions(weight_bits, input_bits, masks, attention_order)  # type: ignore[arg-type]
+    spec = load_chip(chip)
+    samples = read_samples(calibration, "calibration").inputs
+    program = compile_nir(read_nir(network), samples, spec, options)
+    write_artifact(program, output)
+    write_json(json, report_dict(program))
+    out = console()
+    if not quiet:
+        for change in program.graph.log:
+            out.print(f"[dim]{change.by}[/dim]  {change.text}")
+    cores = len(program.mapping.cores)
+    where = f"{cores} cores on {program.mapping.chips} chip(s) of {spec.name}"
+    out.print(f"{output}: {where}, {latency_steps(program.graph)} steps per sample")

@@ -1,0 +1,61 @@
+"""What the compiler did and what it made, as JSON-ready values and as numbers for tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.partition import utilisation
+from pumice.compiler.passes.balance_delays import depths, latency_steps
+from pumice.compiler.program import Program
+from pumice.hwsim.counters import CountTable
+from pumice.hwsim.energy import energy_per_sample, load_profile, profile_names
+
+
+def report_dict(program: Program) -> dict[str, Any]:
+    """The compilation's report: every change of every pass, the mapping in figures, what no rule could check."""
+    return {
+        "changes": [{"by": c.by, "node": c.node, "text": c.text, "data": dict(c.data)} for c in program.graph.log],
+        "chip": program.chip.name,
+        "options": program.options.as_dict(),
+        "cores": len(program.mapping.cores),
+        "chips": program.mapping.chips,
+        "latency_steps": latency_steps(program.graph),
+        "interval_steps": program.graph.timesteps,
+        "depth": depths(program.graph)[program.graph.output],
+        "utilisation": core_utilisation(program),
+        "unchecked_limits": list(program.chip.unchecked()),
+    }
+
+
+def core_utilisation(program: Program) -> dict[str, float]:
+    """Mean share of each published core limit that is used, and of each core's binding one; fractions."""
+    shares: dict[str, list[float]] = {}
+    for slices in program.mapping.cores:
+        used: dict[str, float] = {}
+        for part in slices:
+            for resource, amount, limit in utilisation(part, program.chip):
+                used[resource] = used.get(resource, 0.0) + amount / limit
+        for resource, share in used.items():
+            shares.setdefault(resource, []).append(share)
+        shares.setdefault("binding", []).append(max(used.values()))
+    return {resource: float(np.mean(values)) for resource, values in shares.items()}
+
+
+def synops_dict(counts: CountTable) -> dict[str, float]:
+    """SynOps per sample by each definition (see hwsim.counters), and the multiply-accumulates beside them."""
+    names = {"events": "synops", "events_weighted": "weighted", "eq25": "eq25", "dense": "dense", "macs": "macs"}
+    return {key: counts.per_sample(field) for key, field in names.items()}
+
+
+def energy_dict(counts: CountTable) -> dict[str, float | None]:
+    """Nanojoules per sample by each profile; None where a needed number is unpublished."""
+    return {name: energy_per_sample(counts, load_profile(name)).nj for name in profile_names()}
+
+
+def mask_nodes(program: Program) -> list[i.StaticMask | i.LiveMask | i.GivenMask]:
+    """The program's mask sources, by block."""
+    found = [n for n in program.graph.nodes.values() if isinstance(n, i.StaticMask | i.LiveMask | i.GivenMask)]
+    return sorted(found, key=lambda n: n.block)
