@@ -18,18 +18,19 @@ Rule = Callable[[Graph, ChipSpec], Iterator[str]]
 
 def verify(graph: Graph, chip: ChipSpec, after: str) -> None:
     """Raises VerifyError with every violation of the rules in force at the graph's stage."""
-    violations = [text for rule in rules_of(graph.stage) for text in rule(graph, chip)]
+    violations = list(inputs_exist(graph, chip))  # the other rules follow inputs, so these must hold first
+    if not violations:
+        violations = [text for rule in rules_of(graph.stage) for text in rule(graph, chip)]
     if violations:
         raise VerifyError(f"after {after}: " + "; ".join(violations), "this network cannot be compiled as it stands")
 
 
 def rules_of(stage: Stage) -> tuple[Rule, ...]:
-    """The rules in force at a stage."""
+    """The rules in force at a stage, beside `inputs_exist`."""
     position = STAGES.index(stage)
     if position < STAGES.index("quantized"):
-        return (inputs_exist, float_values_only) + ((no_batchnorm,) if stage == "folded" else ())
+        return (float_values_only,) + ((no_batchnorm,) if stage == "folded" else ())
     rules: tuple[Rule, ...] = (
-        inputs_exist,
         integer_nodes_only,
         weights_in_range,
         neurons_in_range,

@@ -48,7 +48,7 @@ class _Builder:
         c = shape[0]
         arrays = {
             "gamma": self.rng.uniform(0.8, 1.6, c),
-            "beta": self.rng.uniform(-0.2, 0.6, c),
+            "beta": self.rng.uniform(0.2, 1.2, c),
             "mean": self.rng.normal(0, 0.2, c),
             "var": self.rng.uniform(0.5, 1.5, c),
         }

@@ -1,0 +1,131 @@
+"""The artifact: same input, same bytes; what is read is what was written; anything else is one clear line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import TinySpikformer, images
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from pumice.compiler.artifact import dumps, read_artifact, write_artifact
+from pumice.compiler.program import Program
+from pumice.compiler.text import graph_text
+from pumice.errors import ArtifactError, InputError
+from pumice.runtime.reference import Reference
+
+CONFIG = TinySpikformer(blocks=2, pool=True, size=6)
+
+
+@pytest.mark.parametrize("masks", ["live", "static", "given", "off"])
+def test_compiled_twice_the_bytes_are_equal(compiled: Callable[..., Program], masks: str) -> None:
+    assert dumps(compiled(CONFIG, masks=masks)) == dumps(compiled(CONFIG, masks=masks))
+
+
+@pytest.mark.parametrize("masks", ["live", "static", "off"])
+def test_reading_gives_back_the_program(compiled: Callable[..., Program], tmp_path: Path, masks: str) -> None:
+    program = compiled(CONFIG, masks=masks)
+    write_artifact(program, tmp_path / "net.pumice")
+    read = read_artifact(tmp_path / "net.pumice")
+    assert graph_text(read.graph) == graph_text(program.graph)
+    assert (read.mapping, read.options, read.source_hash) == (program.mapping, program.options, program.source_hash)
+    assert dumps(read) == dumps(program)
+    x = images(CONFIG, 3)
+    assert np.array_equal(Reference().run(read, x).outputs, Reference().run(program, x).outputs)
+
+
+def test_another_network_has_another_source_hash(compiled: Callable[..., Program]) -> None:
+    assert compiled(TinySpikformer(seed=1)).source_hash != compiled(TinySpikformer(seed=2)).source_hash
+
+
+def altered(program: Program, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """An artifact whose manifest was edited by hand."""
+    path.write_bytes(dumps(program))
+    with safe_open(str(path), "numpy") as file:
+        manifest = json.loads(file.metadata()["pumice"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(manifest)
+    path.write_bytes(save(tensors, {"pumice": json.dumps(manifest)}))
+    return path
+
+
+def set_format(manifest: dict[str, Any]) -> None:
+    manifest["format"] = 99
+
+
+def widen_threshold(manifest: dict[str, Any]) -> None:
+    next(n for n in manifest["graph"]["nodes"] if n["name"] == "lif0")["fields"]["vth"] = 1 << 20
+
+
+def lose_a_core(manifest: dict[str, Any]) -> None:
+    manifest["mapping"]["cores"].pop()
+    manifest["mapping"]["sites"].pop()
+
+
+def double_a_site(manifest: dict[str, Any]) -> None:
+    manifest["mapping"]["sites"][1] = manifest["mapping"]["sites"][0]
+
+
+def cheapen_a_core(manifest: dict[str, Any]) -> None:
+    manifest["mapping"]["cores"][0][0]["words"] = 0
+
+
+def raise_a_limit(manifest: dict[str, Any]) -> None:
+    manifest["chip"]["neurons_per_core"] = 1 << 30
+
+
+def forge_a_type(manifest: dict[str, Any]) -> None:
+    manifest["graph"]["nodes"][0]["type"] = "os.system"
+
+
+EDITS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
+    (set_format, "artifact format 99, this Pumice reads 1"),
+    (widen_threshold, "lif0: threshold 1048576/131071"),
+    (lose_a_core, "mapping and graph differ in"),
+    (double_a_site, "two cores share a site"),
+    (cheapen_a_core, "stored resource counts do not match"),
+    (raise_a_limit, "do not match their hash"),
+    (forge_a_type, "not a Pumice artifact"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), EDITS, ids=[e[0].__name__ for e in EDITS])
+def test_a_manifest_edited_into_nonsense_is_refused(
+    compiled: Callable[..., Program], tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        read_artifact(altered(compiled(), tmp_path / "net.pumice", change))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not this", None])
+def test_a_foreign_or_missing_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "net.pumice"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=str(path)):
+        read_artifact(path)
+
+
+def test_a_truncated_artifact_is_refused(compiled: Callable[..., Program], tmp_path: Path) -> None:
+    path = tmp_path / "net.pumice"
+    path.write_bytes(dumps(compiled())[:-100])
+    with pytest.raises(ArtifactError, match=r"not a whole \.pumice file"):
+        read_artifact(path)
+
+
+def test_a_plain_safetensors_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pumice"
+    path.write_bytes(save({"x": np.zeros(3)}))
+    with pytest.raises(ArtifactError, match="not a Pumice artifact"):
+        read_artifact(path)
+
+
+def test_a_write_that_fails_leaves_nothing_behind(compiled: Callable[..., Program], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        write_artifact(compiled(), tmp_path / "missing" / "net.pumice")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,46 @@
+"""What tests share: golden files and compiled tiny networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from networks import TinySpikformer, images, tiny_spikformer
+
+from pumice.compiler.options import CompileOptions
+from pumice.compiler.pipeline import compile_nir
+from pumice.compiler.program import Program
+from pumice.hwsim.spec import load_chip
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """golden(name, text): text must equal tests/golden/name."""
+
+    def compare(name: str, text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            (GOLDEN / name).write_text(text)
+        assert text == (GOLDEN / name).read_text()
+
+    return compare
+
+
+@pytest.fixture
+def compiled() -> Callable[..., Program]:
+    """compiled(config, **options): a tiny Spikformer compiled for loihi2 on its own random images."""
+
+    def build(config: TinySpikformer | None = None, chip: str = "loihi2", **options: Any) -> Program:
+        config = config or TinySpikformer()
+        calibration = images(config, 12)
+        return compile_nir(tiny_spikformer(config), calibration, load_chip(chip), replace(CompileOptions(), **options))
+
+    return build

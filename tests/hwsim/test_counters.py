@@ -1,0 +1,55 @@
+"""Counters against brute force: every synapse of a convolution, one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pumice.hwsim import arith, counters
+
+
+def brute_fan_out(weight: np.ndarray, grid: tuple[int, int], stride: int, pad: int, held: np.ndarray) -> np.ndarray:
+    """Synapses per source neuron, counted over target, tap and source; held [O, H', W'] says which targets count."""
+    fan = np.zeros((weight.shape[1], *grid), np.int64)
+    for o, y, x in np.argwhere(held):
+        for c, i, j in np.argwhere(weight[o] != 0):
+            row, column = y * stride + i - pad, x * stride + j - pad
+            if 0 <= row < grid[0] and 0 <= column < grid[1]:
+                fan[c, row, column] += 1
+    return fan.reshape(weight.shape[1], -1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(3, 1, 1), (3, 2, 1), (2, 2, 0), (1, 1, 0)]), st.booleans())
+def test_fan_out_counts_every_stored_synapse_once(seed: int, window: tuple[int, int, int], sliced: bool) -> None:
+    kernel, stride, pad = window
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-2, 3, (4, 3, kernel, kernel))
+    grid = (6, 5)
+    out = tuple((n + 2 * pad - kernel) // stride + 1 for n in grid)
+    held = np.zeros((4, *out), np.int64)
+    channels, positions = ((1, 3), (2, out[0] * out[1] - 1)) if sliced else ((0, 4), (0, out[0] * out[1]))
+    held.reshape(4, -1)[slice(*channels), slice(*positions)] = 1
+    fan = counters.fan_out(weight, grid, (stride, stride), (pad, pad), channels, positions)
+    assert np.array_equal(fan, brute_fan_out(weight, grid, stride, pad, held))
+
+
+def test_synaptic_operations_are_events_times_fan_out() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 2, (2, 4, 3, 6, 6))
+    weight = rng.integers(-1, 2, (5, 3, 3, 3))
+    fan = counters.fan_out(weight, (6, 6), (1, 1), (1, 1))
+    ones = (weight != 0).astype(np.int64)
+    by_hand = arith.conv(x.reshape(8, 3, 6, 6), ones, (1, 1), (1, 1), 1).reshape(2, 4, -1).sum(axis=(1, 2))
+    assert np.array_equal(counters.delivered(counters.spikes_per_neuron(x), fan), by_hand)
+
+
+@pytest.mark.parametrize("rows", [(0, 8), (3, 7)])
+def test_coincidences_are_pairs_of_spikes_that_meet(rows: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    left, right = rng.integers(0, 2, (2, 3, 2, 4, 5)), rng.integers(0, 3, (2, 3, 2, 5, 6))
+    product = np.matmul(left, (right != 0).astype(np.int64)).reshape(2, 3, 8, 6)
+    expected = product[:, :, slice(*rows), 1:4].sum(axis=(1, 2, 3))
+    assert np.array_equal(counters.coincidences(left, right, rows, (1, 4)), expected)
