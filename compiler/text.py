@@ -20,7 +20,9 @@ def graph_text(graph: Graph) -> str:
 
 def _line(node: Node) -> str:
     values = [f"{f.name}={_value(getattr(node, f.name))}" for f in fields(node) if f.name not in COMMON]
-    return f"{node.name} = {type(node).__name__}({', '.join(node.inputs)}) {' '.join(values)} : {node.out}".replace("  ", " ")
+    return f"{node.name} = {type(node).__name__}({', '.join(node.inputs)}) {' '.join(values)} : {node.out}".replace(
+        "  ", " "
+    )
 
 
 def _value(value: Any) -> str:

@@ -17,6 +17,9 @@ from pumice.files import write_atomically
 DPI = 100
 SIZE = (16.0, 10.0)  # inches
 PAPER, INK, MUTED = "#FBFAF7", "#22262B", "#6B7178"
+RIGHT_HALF = 0.560  # where the right panels start
+TOKEN_CAPTION = "each block, at each timestep, routes the glowing tokens; the others pass it by on the residual path"
+ENERGY_CAPTION = "per image; filled: tokens pruned, outlined: every token routed"
 
 
 @dataclass(frozen=True)
@@ -99,21 +102,27 @@ def draw_demo(path: Path, picture: DemoPicture) -> None:
 
 
 def _fill(figure: Any, picture: DemoPicture) -> None:
-    from pumice.runtime.picture_panels import draw_cores, draw_energy, draw_tokens
+    from pumice.runtime.picture_panels import draw_cores, draw_energy, draw_tokens, draw_totals
 
     _draw_title(figure, picture)
     _draw_headline(figure, tiles(picture))
-    draw_tokens(_panel(figure, (0.030, 0.035, 0.490, 0.735), "Where the tokens went", _token_caption(picture)), picture)
-    draw_energy(_panel(figure, (0.665, 0.370, 0.310, 0.400), "Energy by layer", _energy_caption(picture)), picture)
-    draw_cores(_panel(figure, (0.560, 0.035, 0.415, 0.205), "Cores of the mesh", _core_caption(picture)), picture)
+    _heading(figure, 0.030, 0.800, "Where the tokens went", TOKEN_CAPTION)
+    draw_tokens(_axes(figure, (0.030, 0.030, 0.490, 0.750)), picture)
+    _heading(figure, RIGHT_HALF, 0.800, "Energy by layer", ENERGY_CAPTION)
+    draw_energy(_axes(figure, (0.665, 0.414, 0.310, 0.366)), picture)
+    draw_totals(figure, picture, RIGHT_HALF, 0.361)
+    _heading(figure, RIGHT_HALF, 0.246, "Cores of the mesh", _core_caption(picture))
+    draw_cores(_axes(figure, (RIGHT_HALF, 0.030, 0.415, 0.190)), picture)
 
 
-def _panel(figure: Any, box: tuple[float, float, float, float], title: str, caption: str) -> Any:
-    """Axes with a heading above them. box: left, bottom, width, height as fractions of the page."""
-    left = box[0] if title != "Energy by layer" else 0.560
-    top = box[1] + box[3]
-    figure.text(left, top + 0.038, title, fontsize=14, fontweight="bold", color=INK, va="baseline")
-    figure.text(left, top + 0.016, caption, fontsize=9.5, color=MUTED, va="baseline")
+def _heading(figure: Any, left: float, bottom: float, title: str, caption: str) -> None:
+    """A panel's title and the line under it; left, bottom: of the latter, fractions of the page."""
+    figure.text(left, bottom + 0.022, title, fontsize=14, fontweight="bold", color=INK, va="baseline")
+    figure.text(left, bottom, caption, fontsize=9.5, color=MUTED, va="baseline")
+
+
+def _axes(figure: Any, box: tuple[float, float, float, float]) -> Any:
+    """Bare axes in a box: left, bottom, width, height as fractions of the page."""
     axes = figure.add_axes(box)
     axes.set_facecolor("none")
     for spine in axes.spines.values():
@@ -123,12 +132,12 @@ def _panel(figure: Any, box: tuple[float, float, float, float], title: str, capt
 
 def _draw_title(figure: Any, picture: DemoPicture) -> None:
     figure.text(0.030, 0.940, "Pumice", fontsize=30, fontweight="bold", color=INK, va="baseline")
-    subtitle = f"{picture.model}, pruned by tokens, compiled for {picture.chip}"
-    figure.text(0.030, 0.910, subtitle, fontsize=11, color=MUTED, va="baseline")
+    subtitle = f"{picture.model}, tokens pruned,\ncompiled for {picture.chip}"
+    figure.text(0.0315, 0.921, subtitle, fontsize=10.5, color=MUTED, va="top", linespacing=1.4)
 
 
 def _draw_headline(figure: Any, entries: list[tuple[str, str, str]]) -> None:
-    left, width = 0.300, 0.675 / len(entries)
+    left, width = 0.285, 0.700 / len(entries)
     for index, (number, what, detail) in enumerate(entries):
         x = left + index * width
         figure.text(x, 0.940, number, fontsize=23, fontweight="bold", color=INK, va="baseline")
@@ -144,7 +153,11 @@ def tiles(picture: DemoPicture) -> list[tuple[str, str, str]]:
         (f"{h.accuracy:.1%}", "accuracy", f"float model {h.float_accuracy:.1%}\nstatic masks {h.static_accuracy:.1%}"),
         (f"{h.spike_agreement:.2%}", "equal spikes", "compiled against\nthe float model"),
         (f"{h.retention:.0%}", "of tokens routed", "mean over blocks\nand timesteps"),
-        (change(h.synops, h.synops_unpruned), "SynOps", f"{quantity(h.synops_unpruned)} →\n{quantity(h.synops)} an image"),
+        (
+            change(h.synops, h.synops_unpruned),
+            "SynOps",
+            f"{quantity(h.synops_unpruned)} →\n{quantity(h.synops)} an image",
+        ),
         (change(*energy), "energy", f"{joules(energy[1])} →\n{joules(energy[0])} an image"),
         (str(h.cores), "cores", f"{h.chips} chip{'s' if h.chips > 1 else ''}, read-out\nafter {h.latency} steps"),
     ]
@@ -180,14 +193,6 @@ def joules(nanojoules: float) -> str:
         if nanojoules >= limit:
             return f"{nanojoules / limit:.3g} {unit}"
     return f"{nanojoules:.3g} nJ"
-
-
-def _token_caption(picture: DemoPicture) -> str:
-    return "each block at each timestep routes the glowing tokens; the others pass it by on the residual path"
-
-
-def _energy_caption(picture: DemoPicture) -> str:
-    return f"per image, in nanojoules: coloured with token pruning, outlined without. {picture.bars}"
 
 
 def _core_caption(picture: DemoPicture) -> str:

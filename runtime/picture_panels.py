@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, FREE = "#22262B", "#6B7178", "#E7E4DC"
 WRONG = "#B3123F"
-MAX_SAMPLES, MAX_BARS = 8, 32
+MAX_SAMPLES, MAX_BARS = 10, 32
 GAP = 0.12  # between little images, in their widths
 
 # Layer families, in the order of the legend: colour, and the layer names that belong.
@@ -61,14 +61,18 @@ def _token_heads(axes: Any, picture: DemoPicture, starts: list[float], steps: in
     for block, start in zip(picture.masks, starts, strict=True):
         share = float(np.mean(picture.masks[block]))
         middle = start + (steps * (1 + GAP) - GAP) / 2
-        axes.text(middle, -0.42, f"block {block} · {share:.0%} of tokens", fontsize=10, color=INK, ha="center", weight="bold")
+        axes.text(
+            middle, -0.42, f"block {block} · {share:.0%} of tokens", fontsize=10, color=INK, ha="center", weight="bold"
+        )
         for t in range(steps):
-            axes.text(start + t * (1 + GAP) + 0.5, -0.12, f"t = {t + 1}", fontsize=9, color=MUTED, ha="center")
+            axes.text(start + t * (1 + GAP) + 0.5, -0.12, f"t = {t}", fontsize=9, color=MUTED, ha="center")
 
 
 def _label(axes: Any, label: int, prediction: int, y: float) -> None:
     right = label == prediction
-    axes.text(0.08, y, str(prediction), fontsize=17, color=INK if right else WRONG, ha="center", va="center", weight="bold")
+    axes.text(
+        0.08, y, str(prediction), fontsize=17, color=INK if right else WRONG, ha="center", va="center", weight="bold"
+    )
     if not right:
         axes.text(0.08, y + 0.32, f"is {label}", fontsize=8, color=WRONG, ha="center", va="center")
 
@@ -101,18 +105,22 @@ def routed(image: NDArray[Any], mask: NDArray[np.bool_]) -> Color:
 
 def draw_energy(axes: Any, picture: DemoPicture) -> None:
     """A row per layer: pruned as a bar in its family's colour, unpruned as its outline."""
+    from pumice.runtime.picture import joules
+
     layers = _largest(picture.energy[picture.bars])
     positions = np.arange(len(layers))
     colors = [FAMILIES[family_of(name)][0] for name in layers]
     axes.barh(positions, [pair[1] for pair in layers.values()], 0.74, color="none", edgecolor="#A9ADB2", linewidth=0.9)
     axes.barh(positions, [pair[0] for pair in layers.values()], 0.74, color=colors, alpha=0.92)
-    axes.set_yticks(positions, [short(name) for name in layers], fontsize=min(8.5, 210 / max(len(layers), 1)), color=INK)
+    axes.set_yticks(
+        positions, [short(name) for name in layers], fontsize=min(8.5, 210 / max(len(layers), 1)), color=INK
+    )
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.tick_params(axis="both", length=0)
     axes.tick_params(axis="x", labelsize=8, colors=MUTED)
+    axes.xaxis.set_major_formatter(lambda value, _: joules(value) if value else "0")
     axes.grid(axis="x", color="#E3E0D8", linewidth=0.8)
     axes.set_axisbelow(True)
-    _other_profiles(axes, picture)
 
 
 def _largest(layers: Any) -> dict[str, tuple[float, float]]:
@@ -127,18 +135,28 @@ def _largest(layers: Any) -> dict[str, tuple[float, float]]:
 
 def short(name: str) -> str:
     """A layer's name without what every LIF layer's name has."""
-    return name.removesuffix("_lif").replace("block.", "block ").replace(".attn.", " ").replace(".mlp.", " ").replace(".", " ")
+    return (
+        name.removesuffix("_lif")
+        .replace("block.", "block ")
+        .replace(".attn.", " ")
+        .replace(".mlp.", " ")
+        .replace(".", " ")
+    )
 
 
-def _other_profiles(axes: Any, picture: DemoPicture) -> None:
-    """Totals of every profile, in the free lower right of the bars."""
+def draw_totals(figure: Any, picture: DemoPicture, left: float, top: float) -> None:
+    """A line per profile: its total energy without and with pruning."""
     from pumice.runtime.picture import change, joules, totals
 
-    lines = []
-    for title, (pruned, unpruned) in totals(picture).items():
-        mark = " and more: a needed number is unpublished" if title in picture.incomplete else ""
-        lines.append(f"{title}: {joules(unpruned)} → {joules(pruned)} ({change(pruned, unpruned)}){mark}")
-    axes.figure.text(0.560, 0.323, "\n".join(lines), fontsize=8.5, color=MUTED, va="center", linespacing=1.45)
+    ordered = sorted(totals(picture).items(), key=lambda entry: entry[0] != picture.bars)
+    for row, (title, (pruned, unpruned)) in enumerate(ordered):
+        y = top - 0.021 * row
+        mark = ", unpublished terms left out" if title in picture.incomplete else ""
+        color = INK if title == picture.bars else MUTED
+        drawn = "drawn above: " if title == picture.bars else ""
+        figure.text(left, y, f"{drawn}{title}{mark}", fontsize=9, color=color)
+        figure.text(0.930, y, f"{joules(unpruned)} → {joules(pruned)}", fontsize=9, color=color, ha="right")
+        figure.text(0.975, y, change(pruned, unpruned), fontsize=9, color=color, ha="right", weight="bold")
 
 
 def draw_cores(axes: Any, picture: DemoPicture) -> None:
@@ -181,4 +199,4 @@ def _legend(axes: Any, picture: DemoPicture, left: float, height: float) -> None
         axes.add_patch(Rectangle((left, y - 0.4), 0.8, 0.8, facecolor=color, edgecolor="none", clip_on=False))
         axes.text(left + 1.2, y, name, fontsize=9, color=INK, va="center")
         detail = f"{len(held)} core{'' if len(held) == 1 else 's'}, {share:.0%} full" if held else "no core"
-        axes.text(left + 8.2, y, detail, fontsize=8.5, color=MUTED, va="center")
+        axes.text(left + 8.7, y, detail, fontsize=8.5, color=MUTED, va="center")

@@ -1,0 +1,88 @@
+"""The demo's figures, arranged for its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.hwsim.counters import CountTable
+from pumice.hwsim.energy import energy_per_sample, load_profile, profile_names
+from pumice.runtime.demo import DemoResult, demo_dict
+from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, draw_demo
+from pumice.runtime.report import mask_nodes
+
+SHOWN = 5  # digits in the picture
+BARS = "loihi1_sanafe"
+
+
+def draw(path: Path, result: DemoResult) -> None:
+    """Draws the demo's picture at `path`."""
+    figures = demo_dict(result)
+    shown = first_of_each_class(result.labels)[:SHOWN]
+    live, off = result.live.run.counts, result.unpruned.run.counts
+    assert live is not None
+    assert off is not None
+    chip = result.live.program.chip
+    picture = DemoPicture(
+        model=result.plan.model,
+        chip=chip.name,
+        images=result.inputs[shown, 0],
+        labels=result.labels[shown],
+        predictions=result.live.run.predictions[shown],
+        masks=_masks(result, shown),
+        energy=_energies(live, off),
+        bars=load_profile(BARS).title,
+        cores=_cores(result),
+        mesh=(chip.mesh_columns, chip.mesh_rows, chip.cores_per_tile),
+        headline=_headline(figures),
+    )
+    draw_demo(path, picture)
+
+
+def first_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices of the first sample of each class, spread over the classes."""
+    firsts = np.array([int(np.argmax(labels == k)) for k in np.unique(labels)])
+    return firsts[[3, 0, 8, 5, 2, 7, 6, 4, 9, 1]] if len(firsts) == 10 else firsts
+
+
+def _masks(result: DemoResult, shown: NDArray[np.int64]) -> dict[int, NDArray[np.bool_]]:
+    found = {}
+    for node in mask_nodes(result.live.program):
+        mask = result.live.run.masks[node.name][:, shown]
+        grid = getattr(node, "grid", None) or (1, mask.shape[-1])
+        found[node.block] = mask.reshape(*mask.shape[:2], *grid)
+    return found
+
+
+def _energies(live: CountTable, off: CountTable) -> dict[str, dict[str, tuple[float, float]]]:
+    table = {}
+    for profile in map(load_profile, profile_names()):
+        pruned, unpruned = energy_per_sample(live, profile), energy_per_sample(off, profile)
+        table[profile.title] = {name: (nj, unpruned.by_layer[name]) for name, nj in pruned.by_layer.items()}
+    return table
+
+
+def _cores(result: DemoResult) -> tuple[PlacedCore, ...]:
+    mapping, limit = result.live.program.mapping, result.live.program.chip.neurons_per_core
+    return tuple(
+        PlacedCore(site.chip, site.x, site.y, site.core, slices[0].group, sum(p.neurons for p in slices), limit)
+        for slices, site in zip(mapping.cores, mapping.sites, strict=True)
+    )
+
+
+def _headline(figures: dict[str, Any]) -> Headline:
+    return Headline(
+        float_accuracy=figures["accuracy"]["float"],
+        accuracy=figures["accuracy"]["compiled"],
+        static_accuracy=figures["accuracy"]["compiled_static"],
+        spike_agreement=figures["spike_agreement"],
+        retention=figures["retention"]["mean"],
+        cores=figures["cores"],
+        chips=figures["chips"],
+        latency=figures["latency_steps"],
+        synops=figures["synops"]["events"],
+        synops_unpruned=figures["synops_unpruned"]["events"],
+    )

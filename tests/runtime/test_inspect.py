@@ -1,0 +1,176 @@
+"""`pumice inspect`: both kinds of file, on real files; everything wrong with a file is one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+from networks import TinySpikformer, images, tiny_spikformer
+
+from pumice.compiler.artifact import write_artifact
+from pumice.compiler.options import CompileOptions, MaskMode
+from pumice.compiler.pipeline import compile_nir
+from pumice.errors import ArtifactError, InputError
+from pumice.hwsim.scoring import Criterion
+from pumice.hwsim.spec import load_chip
+from pumice.runtime.cli import main
+from pumice.runtime.inspection import inspect_artifact, kind_of
+from pumice.runtime.inspection_nir import inspect_nir
+
+CONFIG = TinySpikformer(pool=True, size=6)
+
+
+def write_network(path: Path, config: TinySpikformer = CONFIG) -> Path:
+    nir.write(path, tiny_spikformer(config))
+    return path
+
+
+def write_program(path: Path, masks: MaskMode = "static", config: TinySpikformer = CONFIG) -> Path:
+    network = tiny_spikformer(config)
+    write_artifact(compile_nir(network, images(config, 8), load_chip("loihi2"), CompileOptions(masks=masks)), path)
+    return path
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["inspect", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_network_is_listed_in_dataflow_order_with_what_it_becomes(tmp_path: Path) -> None:
+    found = inspect_nir(write_network(tmp_path / "a.nir"))
+    by_name = {node.name: node for node in found.nodes}
+    seen: set[str] = set()
+    for node in found.nodes:
+        assert set(node.inputs) <= seen, node
+        seen.add(node.name)
+    assert found.problem == ""
+    assert by_name["bn0"].type == "pumice:BatchNorm"
+    assert by_name["bn0"].lowered == ("folded away",)
+    assert by_name["block.0.ssa"].inputs == ("block.0.q_lif", "block.0.k_lif", "block.0.v_lif")
+    assert by_name["block.0.ssa"].imported == ("Attention",)
+    assert by_name["block.0.fc1_linear"].shape == (16, 9)
+    assert by_name["block.0.fc1_linear"].parameters == 16 * 8 + 16
+    assert by_name["block.0.fc1_bn"].parameters == 4 * 16
+
+
+def test_neurons_gates_and_facts_are_read(tmp_path: Path) -> None:
+    config = replace(CONFIG, criterion=Criterion("firing-rate"), state="decay", retention=0.3)
+    found = inspect_nir(write_network(tmp_path / "a.nir", config))
+    lif = {layer.name: layer for layer in found.lif}
+    assert (lif["lif0"].tau_steps, lif["lif0"].threshold, lif["lif0"].comparator, lif["lif0"].reset) == (
+        2.0,
+        1.0,
+        ">=",
+        "hard",
+    )
+    assert lif["block.0.attn_lif"].threshold == 0.5
+    (gate,) = found.gates
+    assert (gate.block, gate.grid, gate.retention, gate.kept, gate.state) == (0, (3, 3), 0.3, 3, "decay")
+    assert gate.criterion["rule"] == "firing-rate"
+    assert found.facts == {"timesteps": 4, "encoding": "repeat"}
+
+
+def test_a_network_that_pumice_cannot_import_is_still_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ones = np.ones(3)
+    nodes = {
+        "input": nir.Input(np.array([4])),
+        "fc": nir.Affine(np.ones((3, 4)), ones),
+        "lif": nir.LIF(tau=2 * ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones),
+        "output": nir.Output(np.array([3])),
+    }
+    path = tmp_path / "foreign.nir"
+    nir.write(path, nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")]))
+    text = shown(capsys, str(path))
+    assert "Pumice cannot import it: node 'lif': the file does not say its dt, comparator, reset" in text
+    assert "not said" in text
+
+
+def test_static_masks_are_drawn_token_by_token(tmp_path: Path) -> None:
+    found = inspect_artifact(write_program(tmp_path / "a.pumice"))
+    (mask,) = found.masks
+    assert (mask.source, mask.tokens, mask.kept) == ("static", 9, (5, 5, 5, 5))
+    assert [len(rows) for rows in mask.token_map] == [3, 3, 3, 3]
+    assert all("".join(rows).count("█") == 5 for rows in mask.token_map)
+
+
+@pytest.mark.parametrize(("masks", "kept"), [("live", (5, 5, 5, 5)), ("given", None)])
+def test_other_masks_have_no_map(tmp_path: Path, masks: MaskMode, kept: tuple[int, ...] | None) -> None:
+    (mask,) = inspect_artifact(write_program(tmp_path / "a.pumice", masks)).masks
+    assert (mask.source, mask.kept, mask.token_map) == (masks, kept, ())
+
+
+def test_an_artifact_tells_its_layers_and_limits(tmp_path: Path) -> None:
+    found = inspect_artifact(write_program(tmp_path / "a.pumice", "off"))
+    layers = {layer.name: layer for layer in found.layers}
+    assert found.masks == ()
+    assert layers["lif0"].kind == "LIF of conv 3×3"
+    assert (layers["lif0"].low, layers["lif0"].high, layers["lif0"].weights) == (0, 255, 72)
+    assert 0 < layers["lif0"].nonzero_weights <= 72
+    assert layers["pool"].kind == "OR pool 3×3"
+    assert layers["block.0.residual"].high == 2  # of the wider input
+    assert layers["block.0.fc1_lif"].vth is not None
+    assert found.report["unchecked_limits"] == [
+        "synaptic_words_per_core",
+        "input_axons_per_core",
+        "output_axons_per_core",
+    ]
+    assert found.report["cores"] == sum(layer.cores for layer in found.layers)
+
+
+def test_the_artifact_page_is_plain_and_no_wider_than_140(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_program(tmp_path / "a.pumice")
+    text = shown(capsys, str(path))
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= 140
+    for wanted in (
+        "chip: loihi2; unpublished, so unchecked: synaptic_words",
+        "masks static",
+        "█",
+        "mapping",
+        "folded 8 BatchNorms",
+    ):
+        assert wanted in text, wanted
+    assert "folded bn0 into conv0" in shown(capsys, str(path), "--full")
+
+
+@pytest.mark.parametrize("kind", ["network", "artifact"])
+def test_json_has_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    path = write_network(tmp_path / "a.nir") if kind == "network" else write_program(tmp_path / "a.pumice")
+    shown(capsys, str(path), "--json", str(tmp_path / "a.json"))
+    value: dict[str, Any] = json.loads((tmp_path / "a.json").read_text())
+    assert value["bytes"] == path.stat().st_size
+    assert set(value) >= (
+        {"nodes", "lif", "gates", "facts"} if kind == "network" else {"layers", "masks", "report", "format"}
+    )
+
+
+def test_a_file_without_a_telling_suffix_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    network, program, other = tmp_path / "a", tmp_path / "b", tmp_path / "c.txt"
+    write_network(tmp_path / "a.nir").rename(network)
+    write_program(tmp_path / "b.pumice").rename(program)
+    other.write_text("hello")
+    assert (kind_of(network), kind_of(program)) == ("nir", "artifact")
+    with pytest.raises(InputError, match="neither a NIR file nor a Pumice artifact"):
+        kind_of(other)
+    with pytest.raises(InputError, match="no such file"):
+        kind_of(tmp_path / "d")
+
+
+def test_truncated_and_missing_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = tmp_path / "cut.nir"
+    cut.write_bytes(write_network(tmp_path / "a.nir").read_bytes()[:3000])
+    with pytest.raises(InputError, match="not a readable HDF5 file"):
+        inspect_nir(cut)
+    cut = tmp_path / "cut.pumice"
+    cut.write_bytes(write_program(tmp_path / "a.pumice").read_bytes()[:3000])
+    with pytest.raises(ArtifactError, match="not a whole .pumice file"):
+        inspect_artifact(cut)
+    assert main(["inspect", str(tmp_path / "none.pumice")]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: ")
+    assert complaint.count("\n") == 1
