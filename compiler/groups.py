@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, Shape
-from pumice.hwsim import arith, counters
+from pumice.hwsim import arith
 
 Ints = NDArray[np.int64]
 Range = tuple[int, int]
@@ -60,7 +60,7 @@ def fans(group: Group, graph: Graph, channels: Range, positions: Range) -> list[
         case i.Synapse():
             grid = _grid(graph.nodes[node.inputs[0]].out.shape)
             held = None if isinstance(group.neurons, i.Readout) else positions
-            return [counters.fan_out(node.weight, grid, node.stride, node.padding, channels, held)]
+            return [arith.fan_out(node.weight, grid, node.stride, node.padding, channels, held)]
         case i.OrPool():
             return [_pool_fan(node, graph, channels, positions)]
         case i.SpikeMatmul():
@@ -82,7 +82,7 @@ def _identity_fan(group: Group, channels: Range, positions: Range) -> Ints:
 def _pool_fan(node: i.OrPool, graph: Graph, channels: Range, positions: Range) -> Ints:
     shape = graph.nodes[node.inputs[0]].out.shape
     one = np.ones((1, 1, node.kernel, node.kernel), np.int64)
-    window = counters.fan_out(one, _grid(shape), (node.stride,) * 2, (node.padding,) * 2, None, positions)
+    window = arith.fan_out(one, _grid(shape), (node.stride,) * 2, (node.padding,) * 2, None, positions)
     fan = np.zeros((shape[0], window.shape[1]), np.int64)
     fan[slice(*channels)] = window
     return fan

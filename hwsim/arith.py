@@ -140,6 +140,36 @@ def synaptic_currents(
     return out.reshape(*lead, *out.shape[1 : 1 + rank])
 
 
+def fan_out(
+    weight: NDArray[Any],
+    grid: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    channels: tuple[int, int] | None = None,
+    positions: tuple[int, int] | None = None,
+) -> Ints:
+    """Nonzero synapses from each source neuron of a convolution into a slice of its targets.
+
+    weight [O, C, kh, kw]; grid: source (H, W); channels, positions: the slice of targets (all by default; positions are
+    flattened H'·W'). Returns [C, H * W].
+    """
+    out_h = (grid[0] + 2 * padding[0] - weight.shape[2]) // stride[0] + 1
+    out_w = (grid[1] + 2 * padding[1] - weight.shape[3]) // stride[1] + 1
+    c0, c1 = channels or (0, weight.shape[0])
+    p0, p1 = positions or (0, out_h * out_w)
+    held = np.zeros(out_h * out_w, np.int64)
+    held[p0:p1] = 1
+    held = held.reshape(out_h, out_w)
+    per_tap = (weight[c0:c1] != 0).sum(axis=0)  # [C, kh, kw]
+    reach = np.zeros((weight.shape[1], grid[0] + 2 * padding[0], grid[1] + 2 * padding[1]), np.int64)
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            window = reach[:, i : i + out_h * stride[0] : stride[0], j : j + out_w * stride[1] : stride[1]]
+            window += per_tap[:, i, j, None, None] * held
+    inner = reach[:, padding[0] : padding[0] + grid[0], padding[1] : padding[1] + grid[1]]
+    return inner.reshape(weight.shape[1], -1)
+
+
 def accumulate(total: Ints, current: Ints) -> Ints:
     """A read-out neuron: a membrane without leak or threshold, saturating at 24 bits."""
     return saturate(total + current)

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pumice.hwsim.arith import fan_out
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -86,36 +88,6 @@ def merge_tables(tables: Iterable[CountTable]) -> CountTable:
     )
 
 
-def fan_out(
-    weight: NDArray[Any],
-    grid: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    channels: tuple[int, int] | None = None,
-    positions: tuple[int, int] | None = None,
-) -> Ints:
-    """Nonzero synapses from each source neuron of a convolution into a slice of its targets.
-
-    weight [O, C, kh, kw]; grid: source (H, W); channels, positions: the slice of targets (all by default; positions are
-    flattened H'·W'). Returns [C, H * W].
-    """
-    out_h = (grid[0] + 2 * padding[0] - weight.shape[2]) // stride[0] + 1
-    out_w = (grid[1] + 2 * padding[1] - weight.shape[3]) // stride[1] + 1
-    c0, c1 = channels or (0, weight.shape[0])
-    p0, p1 = positions or (0, out_h * out_w)
-    held = np.zeros(out_h * out_w, np.int64)
-    held[p0:p1] = 1
-    held = held.reshape(out_h, out_w)
-    per_tap = (weight[c0:c1] != 0).sum(axis=0)  # [C, kh, kw]
-    reach = np.zeros((weight.shape[1], grid[0] + 2 * padding[0], grid[1] + 2 * padding[1]), np.int64)
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):
-            window = reach[:, i : i + out_h * stride[0] : stride[0], j : j + out_w * stride[1] : stride[1]]
-            window += per_tap[:, i, j, None, None] * held
-    inner = reach[:, padding[0] : padding[0] + grid[0], padding[1] : padding[1] + grid[1]]
-    return inner.reshape(weight.shape[1], -1)
-
-
 def dense_operations(weight_shape: tuple[int, ...], out_positions: int) -> int:
     """Multiply-accumulates of one timestep of a dense convolution, borders included."""
     return int(np.prod(weight_shape)) * out_positions
@@ -127,8 +99,8 @@ def spikes_per_neuron(x: NDArray[Any]) -> Ints:
 
 
 def payload_per_neuron(x: NDArray[Any]) -> Ints:
-    """Summed |payload| of each source neuron over samples, [T, C, P]. x: [T, B, C, …]."""
-    return np.asarray(np.abs(x).sum(axis=1).reshape(x.shape[0], x.shape[2], -1), np.int64)
+    """Summed payload of each source neuron over samples, [T, C, P]. x: [T, B, C, …]."""
+    return np.asarray(x.sum(axis=1).reshape(x.shape[0], x.shape[2], -1))
 
 
 def delivered(counts: NDArray[Any], fan: Ints) -> Floats:
@@ -147,3 +119,27 @@ def coincidences(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int],
     per_k = np.einsum("tbhmk,hm->tbhk", (left != 0).astype(np.float64), held.reshape(heads, m))
     others = (right[..., columns[0] : columns[1]] != 0).sum(axis=-1)
     return np.asarray(np.einsum("tbhk,tbhk->t", per_k, others.astype(np.float64)))
+
+
+@dataclass(frozen=True)
+class LayerSops:
+    """Synaptic operations of one layer over all given frames, by each definition of this module."""
+
+    events: float
+    weighted: float
+    eq25: float
+    dense: float
+
+
+def layer_sops(
+    x: NDArray[Any], weight: NDArray[Any], stride: tuple[int, int] = (1, 1), padding: tuple[int, int] = (0, 0)
+) -> LayerSops:
+    """The same counts for a single layer of any model. x: inputs [frames, C, H, W]; weight [O, C, kh, kw]."""
+    grid = (x.shape[2], x.shape[3])
+    fan = fan_out(weight, grid, stride, padding)
+    out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(grid, padding, weight.shape[2:], stride, strict=True)]
+    dense = float(dense_operations(weight.shape, out[0] * out[1]) * x.shape[0])
+    one_step = x[None]
+    events = float(delivered(spikes_per_neuron(one_step), fan)[0])
+    weighted = float(delivered(payload_per_neuron(one_step), fan)[0])
+    return LayerSops(events, weighted, float(np.mean(x, dtype=np.float64)) * dense, dense)

@@ -19,7 +19,7 @@ SIZE = (16.0, 10.0)  # inches
 PAPER, INK, MUTED = "#FBFAF7", "#22262B", "#6B7178"
 RIGHT_HALF = 0.560  # where the right panels start
 TOKEN_CAPTION = "each block, at each timestep, routes the glowing tokens; the others pass it by on the residual path"
-ENERGY_CAPTION = "per image; filled: tokens pruned, outlined: every token routed"
+ENERGY_CAPTION = "filled: tokens pruned; outlined: every token routed. Counts times published prices, not a measurement"
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def tiles(picture: DemoPicture) -> list[tuple[str, str, str]]:
             "SynOps",
             f"{quantity(h.synops_unpruned)} →\n{quantity(h.synops)} an image",
         ),
-        (change(*energy), "energy", f"{joules(energy[1])} →\n{joules(energy[0])} an image"),
+        (change(*energy), "energy, modelled", f"{joules(energy[1])} →\n{joules(energy[0])} an image"),
         (str(h.cores), "cores", f"{h.chips} chip{'s' if h.chips > 1 else ''}, read-out\nafter {h.latency} steps"),
     ]
 

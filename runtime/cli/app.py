@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Sequence
 
 import typer
-from pumice.runtime.cli.inspect import inspect_command
 
 from pumice import __version__
 from pumice.errors import PumiceError
 from pumice.runtime.cli.compile import compile_command
 from pumice.runtime.cli.demo import demo_command
 from pumice.runtime.cli.export import export_command
+from pumice.runtime.cli.inspect import inspect_command
 from pumice.runtime.cli.run import run_command
 from pumice.runtime.cli.train import train_command
 from pumice.runtime.cli.validate import validate_command

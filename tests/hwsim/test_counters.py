@@ -32,7 +32,7 @@ def test_fan_out_counts_every_stored_synapse_once(seed: int, window: tuple[int, 
     held = np.zeros((4, *out), np.int64)
     channels, positions = ((1, 3), (2, out[0] * out[1] - 1)) if sliced else ((0, 4), (0, out[0] * out[1]))
     held.reshape(4, -1)[slice(*channels), slice(*positions)] = 1
-    fan = counters.fan_out(weight, grid, (stride, stride), (pad, pad), channels, positions)
+    fan = arith.fan_out(weight, grid, (stride, stride), (pad, pad), channels, positions)
     assert np.array_equal(fan, brute_fan_out(weight, grid, stride, pad, held))
 
 
@@ -40,7 +40,7 @@ def test_synaptic_operations_are_events_times_fan_out() -> None:
     rng = np.random.default_rng(3)
     x = rng.integers(0, 2, (2, 4, 3, 6, 6))
     weight = rng.integers(-1, 2, (5, 3, 3, 3))
-    fan = counters.fan_out(weight, (6, 6), (1, 1), (1, 1))
+    fan = arith.fan_out(weight, (6, 6), (1, 1), (1, 1))
     ones = (weight != 0).astype(np.int64)
     by_hand = arith.conv(x.reshape(8, 3, 6, 6), ones, (1, 1), (1, 1), 1).reshape(2, 4, -1).sum(axis=(1, 2))
     assert np.array_equal(counters.delivered(counters.spikes_per_neuron(x), fan), by_hand)

@@ -168,7 +168,7 @@ def test_truncated_and_missing_files_are_one_line(tmp_path: Path, capsys: pytest
         inspect_nir(cut)
     cut = tmp_path / "cut.pumice"
     cut.write_bytes(write_program(tmp_path / "a.pumice").read_bytes()[:3000])
-    with pytest.raises(ArtifactError, match="not a whole .pumice file"):
+    with pytest.raises(ArtifactError, match=r"not a whole \.pumice file"):
         inspect_artifact(cut)
     assert main(["inspect", str(tmp_path / "none.pumice")]) == 2
     complaint = capsys.readouterr().err

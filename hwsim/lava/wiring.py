@@ -1,0 +1,183 @@
+"""What moves frames about: sources, delays, sums, pools, and the recorder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
+
+from pumice.hwsim import arith
+
+INPUTS = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+OUTPUTS = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+
+class FrameSource(AbstractProcess):
+    """Plays frames [T, samples, …], sample after sample, one frame a step; then silence."""
+
+    def __init__(self, *, frames: NDArray[Any], name: str) -> None:
+        super().__init__(frames=frames, name=name)
+        self.out = OutPort(shape=(int(np.prod(frames.shape[2:])),))
+
+
+@implements(proc=FrameSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyFrameSource(PyLoihiProcessModel):
+    """Frames are read where they lie: child processes share the memory of their parent."""
+
+    out: PyOutPort = OUTPUTS
+
+    def run_spk(self) -> None:
+        """Send the frame of this step."""
+        frames = self.proc_params["frames"]
+        sample, t = divmod(self.time_step - 1, frames.shape[0])
+        frame = frames[t, sample] if sample < frames.shape[1] else np.zeros(frames.shape[2:], np.int32)
+        self.out.send(frame.reshape(-1).astype(np.int32))
+
+
+class Delay(AbstractProcess):
+    """The input [size], `steps` time steps later; 0 passes it on."""
+
+    def __init__(self, *, size: int, steps: int, name: str) -> None:
+        super().__init__(size=size, steps=steps, name=name)
+        self.x = InPort(shape=(size,))
+        self.out = OutPort(shape=(size,))
+
+
+@implements(proc=Delay, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyDelay(PyLoihiProcessModel):
+    """A ring of the last `steps` frames."""
+
+    x: PyInPort = INPUTS
+    out: PyOutPort = OUTPUTS
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.ring = np.zeros((proc_params["steps"], proc_params["size"]), np.int32)
+
+    def run_spk(self) -> None:
+        """Send the oldest frame, then put the new one in its place."""
+        if len(self.ring) == 0:
+            self.out.send(self.x.recv())
+            return
+        slot = self.time_step % len(self.ring)
+        self.out.send(self.ring[slot])
+        self.ring[slot] = self.x.recv()
+
+
+class Sum(AbstractProcess):
+    """Adds everything connected to `x` [size], one step later."""
+
+    def __init__(self, *, size: int, name: str) -> None:
+        super().__init__(size=size, name=name)
+        self.x = InPort(shape=(size,))
+        self.out = OutPort(shape=(size,))
+
+
+@implements(proc=Sum, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PySum(PyLoihiProcessModel):
+    """A Lava port that has several connections receives their sum."""
+
+    x: PyInPort = INPUTS
+    out: PyOutPort = OUTPUTS
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.buffer = np.zeros(proc_params["size"], np.int32)
+
+    def run_spk(self) -> None:
+        """Send last step's sum, then receive."""
+        self.out.send(self.buffer)
+        self.buffer = self.x.recv()
+
+
+class OrPool(AbstractProcess):
+    """OR over windows of binary spikes [C, H, W], one step later. See `arith.or_pool`."""
+
+    def __init__(
+        self, *, shape: tuple[int, ...], out_shape: tuple[int, ...], window: tuple[int, int, int], name: str
+    ) -> None:
+        """window: kernel, stride, padding."""
+        super().__init__(shape=shape, out_shape=out_shape, window=window, name=name)
+        self.x = InPort(shape=(int(np.prod(shape)),))
+        self.out = OutPort(shape=(int(np.prod(out_shape)),))
+
+
+@implements(proc=OrPool, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyOrPool(PyLoihiProcessModel):
+    """See `OrPool`."""
+
+    x: PyInPort = INPUTS
+    out: PyOutPort = OUTPUTS
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.buffer = np.zeros(int(np.prod(proc_params["out_shape"])), np.int32)
+
+    def run_spk(self) -> None:
+        """Send last step's maps, then receive."""
+        self.out.send(self.buffer)
+        spikes = self.x.recv().reshape(self.proc_params["shape"])
+        self.buffer = arith.or_pool(spikes, *self.proc_params["window"]).reshape(-1).astype(np.int32)
+
+
+class Recorder(AbstractProcess):
+    """Writes what reaches its ports x0 … x7 into .npy files, one row [size] per frame of every sample.
+
+    paths: a file of an array [samples * T, size] for each port in use. lags: how far each port trails the input. A file,
+    since reading a Lava Var costs 80 µs an element.
+    """
+
+    PORTS = 8
+
+    def __init__(self, *, paths: list[Path], sizes: list[int], lags: list[int], name: str) -> None:
+        super().__init__(paths=paths, lags=lags, name=name)
+        unused = [1] * (self.PORTS - len(sizes))
+        self.x0, self.x1, self.x2, self.x3, self.x4, self.x5, self.x6, self.x7 = (
+            InPort(shape=(size,)) for size in [*sizes, *unused]
+        )
+
+
+@implements(proc=Recorder, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyRecorder(PyLoihiProcessModel):
+    """A port without a connection receives nothing and takes no time."""
+
+    x0: PyInPort = INPUTS
+    x1: PyInPort = INPUTS
+    x2: PyInPort = INPUTS
+    x3: PyInPort = INPUTS
+    x4: PyInPort = INPUTS
+    x5: PyInPort = INPUTS
+    x6: PyInPort = INPUTS
+    x7: PyInPort = INPUTS
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.files = [np.load(path, mmap_mode="r+") for path in proc_params["paths"]]
+
+    def run_spk(self) -> None:
+        """Store the frames of this step; those of no sample, before the first and after the last, are dropped."""
+        ports = (self.x0, self.x1, self.x2, self.x3, self.x4, self.x5, self.x6, self.x7)
+        for port, file, lag in zip(ports, self.files, self.proc_params["lags"], strict=False):
+            frame, row = port.recv(), self.time_step - 1 - lag
+            if 0 <= row < len(file):
+                file[row] = frame

@@ -1,0 +1,77 @@
+"""Stock Lava synapses of a convolution: `Sparse`, unrolled, or `Conv`. Both compute the same integers.
+
+`Conv` in lava-nc 0.10.0 calls scipy once per pair of channels and step: hundreds of milliseconds where `Sparse` takes one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from lava.proc.conv.process import Conv
+from lava.proc.sparse.process import Sparse
+from lava.utils.weightutils import SignMode
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from pumice.compiler.int_nodes import Synapse
+from pumice.compiler.ir import TensorType
+
+SynapseProcess = Literal["sparse", "conv"]
+PAYLOAD_BITS = 24  # of a graded spike; 0 makes Lava count any nonzero input as 1
+
+
+def synapse(source: Any, node: Synapse, x: TensorType, process: SynapseProcess) -> Any:
+    """A stock Process for `node`, fed by OutPort `source` that carries `x`; returns the OutPort of its currents."""
+    bits = 0 if x.dtype == "spike" and process == "conv" else PAYLOAD_BITS
+    if process == "sparse":
+        # Binary spikes are the payloads 0 and 1: Lava's own binary mode slices the matrix anew in every step.
+        sparse = Sparse(
+            weights=unrolled(node, x.shape), sign_mode=SignMode.MIXED, num_message_bits=bits, name=node.name
+        )
+        source.connect(sparse.s_in)
+        return sparse.a_out
+    conv = stock_conv(node, x.shape, bits)
+    source.reshape(image(x.shape)).transpose((2, 1, 0)).connect(conv.s_in)
+    return conv.a_out.transpose((2, 1, 0)).flatten()
+
+
+def image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Feature maps [C, H, W] as they are; tokens [C, N] as N rows of one column."""
+    channels, height, width = (*shape, 1)[:3]
+    return channels, height, width
+
+
+def stock_conv(node: Synapse, shape: tuple[int, ...], bits: int) -> Any:
+    """Lava's Conv: a true convolution, so kernels are turned round, and everything in order [W, H, C]."""
+    channels, height, width = image(shape)
+    return Conv(
+        weight=node.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1),
+        input_shape=(width, height, channels),
+        stride=node.stride[::-1],
+        padding=node.padding[::-1],
+        num_message_bits=bits,
+        name=node.name,
+    )
+
+
+def unrolled(node: Synapse, shape: tuple[int, ...]) -> csr_matrix:
+    """A convolution as a sparse matrix [outputs, inputs], both flattened in C order. shape: of the input."""
+    (_, height, width), (_, rows, columns) = image(shape), image(node.out.shape)
+    o, c, i, j = np.nonzero(node.weight)
+    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    from_y = y.reshape(1, -1) * node.stride[0] + i[:, None] - node.padding[0]
+    from_x = x.reshape(1, -1) * node.stride[1] + j[:, None] - node.padding[1]
+    inside = (from_y >= 0) & (from_y < height) & (from_x >= 0) & (from_x < width)
+    sources = (c[:, None] * height + from_y) * width + from_x
+    targets = o[:, None] * rows * columns + np.arange(rows * columns)
+    weights = np.broadcast_to(node.weight[o, c, i, j][:, None], sources.shape)
+    return matrix(weights[inside], targets[inside], sources[inside], node, shape)
+
+
+def matrix(
+    weights: NDArray[Any], targets: NDArray[Any], sources: NDArray[Any], node: Synapse, shape: tuple[int, ...]
+) -> csr_matrix:
+    """The sparse matrix of single synapses."""
+    sizes = (int(np.prod(node.out.shape)), int(np.prod(shape)))
+    return csr_matrix((weights.astype(np.int32), (targets, sources)), shape=sizes)

@@ -1,0 +1,114 @@
+"""The process that owns a Lava runtime: `python -m pumice.runtime.lava_worker FOLDER PARENT_PID`.
+
+Lava forks one process per node, waits forever when one of them dies, and leaves processes and shared memory behind when it
+is killed itself. Here all of that lives in a process group of its own: every member dies with its parent, the death of
+any ends the run with its traceback, and the caller ends whatever is left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+JOB, PROGRESS, FAILURE = "job", "progress", "failure"
+CHUNK = 16  # time steps between two signs of life
+PR_SET_PDEATHSIG = 1
+
+
+class ChildDied(Exception):
+    """A process of the network ended while the network ran. The message is its traceback, or how it ended."""
+
+
+def main() -> None:
+    """Run the job in a folder; a failure is written there, and everything ends."""
+    folder = Path(sys.argv[1])
+    die_with_parent(int(sys.argv[2]))
+    os.register_at_fork(after_in_child=child_setup(os.getpid()))
+    try:
+        with (folder / JOB).open("rb") as file:
+            job = pickle.load(file)
+        run(job, folder / PROGRESS)
+    except BaseException as error:
+        text = str(error) if isinstance(error, ChildDied) else traceback.format_exc()
+        write_atomically(folder / FAILURE, text)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
+        os._exit(1)
+
+
+def run(job: Any, progress: Path) -> None:
+    """Build the network, run it to its last step, and write down every sign of life."""
+    from lava.magma.core.run_conditions import RunSteps
+
+    from pumice.runtime.lava_build import build
+
+    readout = build(job)
+    sign_of_life(progress, "built")
+    signal.signal(signal.SIGCHLD, lambda number, frame: check_children(readout, number, frame))
+    readout.create_runtime(run_cfg=run_config(job.hardware))
+    for start in range(0, job.steps, CHUNK):
+        sign_of_life(progress, f"step {start} of {job.steps}")
+        readout.run(RunSteps(num_steps=min(CHUNK, job.steps - start)))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    readout.stop()
+
+
+def run_config(hardware: bool) -> Any:
+    """Lava's fixed-point models on this machine, or the chip's own where there is one."""
+    from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg
+
+    return Loihi2HwCfg() if hardware else Loihi2SimCfg(select_tag="fixed_pt")
+
+
+def check_children(readout: Any, number: int, frame: FrameType | None) -> None:
+    """On SIGCHLD: raises ChildDied where a process of the network ended before the network did."""
+    executable, infrastructure = readout.runtime._executable, readout.runtime._messaging_infrastructure
+    names = [process.name for process in executable.proc_builders]
+    for index, actor in enumerate(infrastructure.actors):
+        name = names[index] if index < len(names) else "Lava's runtime service"
+        failure = actor.exception
+        if failure is not None:
+            raise ChildDied(f"{name}\n{failure[1]}")
+        if actor.exitcode is not None:
+            raise ChildDied(f"{name}\nended with exit status {actor.exitcode}")
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel (Linux) to kill this process when its parent ends; end at once if it has already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def child_setup(parent: int) -> Any:
+    """What each forked process does first."""
+
+    def setup() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        die_with_parent(parent)
+
+    return setup
+
+
+def sign_of_life(path: Path, text: str) -> None:
+    """Leave word of how far the run is."""
+    write_atomically(path, text)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A reader sees the old text or the new."""
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    main()
