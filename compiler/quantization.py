@@ -133,22 +133,25 @@ def fit_layer(
     target: the float layer's spikes on the same inputs. Raises InputError where no scale fits the chip.
     """
     best: LayerFit | None = None
-    for scale in _candidate_scales(weight, weight_bits):
-        fit = _try_scale(scale, weight, bias, lif, input_scale, input_range, weight_bits, chip, currents, target)
-        if fit is not None and (best is None or fit.mismatch < best.mismatch):
-            best = fit
-    if best is None:
-        raise InputError(
-            f"node {lif.source!r}: no weight scale fits threshold, bias and 24-bit membrane", "rescale the layer"
-        )
-    return best
+    for group in _candidate_scales(weight, weight_bits):
+        for scale in group:
+            fit = _try_scale(scale, weight, bias, lif, input_scale, input_range, weight_bits, chip, currents, target)
+            if fit is not None and (best is None or fit.mismatch < best.mismatch):
+                best = fit
+        if best is not None:
+            return best
+    raise InputError(
+        f"node {lif.source!r}: no weight scale fits threshold, bias and 24-bit membrane", "rescale the layer"
+    )
 
 
-def _candidate_scales(weight: Floats, bits: int) -> Iterator[float]:
+def _candidate_scales(weight: Floats, bits: int) -> Iterator[list[float]]:
+    """Scales to try: those around the largest that fits the weights; and, where none of these fits the accumulator,
+    ever coarser ones."""
     largest = float(np.abs(weight).max(initial=0)) or 1.0
     fitting = ((1 << bits) - 2) / largest
-    yield from (fitting * factor for factor in SCALE_FACTORS)
-    yield from (fitting / 2**k for k in range(1, bits))  # for layers whose accumulator would not fit otherwise
+    yield [fitting * factor for factor in SCALE_FACTORS]
+    yield from ([fitting / 2**k] for k in range(1, bits))
 
 
 def _try_scale(

@@ -44,12 +44,17 @@ class LifParams:
 
 def decay(x: Ints, rate: int) -> Ints:
     """x * (4096 - rate) / 4096, rounded toward zero by magnitude."""
+    if rate == DECAY_UNITY:
+        return np.zeros_like(x)
     product = x * (DECAY_UNITY - rate)
-    return np.asarray(np.sign(product) * (np.abs(product) >> DECAY_SHIFT))
+    lift = (product >> 63) & (DECAY_UNITY - 1)  # a shift rounds down; negative values round up instead
+    return (product + lift) >> DECAY_SHIFT
 
 
 def wrap_current(u: Ints) -> Ints:
     """Lava's 24-bit wrap of u: +2^23 stays, -2^23 becomes +2^23."""
+    if not u.size or (u.min() > -STATE_LIMIT and u.max() <= STATE_LIMIT):
+        return u
     high = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, u)
     return np.where(high <= -STATE_LIMIT, u + 2 * STATE_LIMIT, high)
 
@@ -87,14 +92,22 @@ def mixed_weights(weights: NDArray[Any]) -> Ints:
     return np.clip(np.asarray(weights, np.int64), -256, 255) >> 1 << 1
 
 
-def exact_matmul(a: NDArray[Any], b: NDArray[Any], bound: int) -> Ints:
-    """Integer matrix product on float64 BLAS, exact because no partial sum can reach 2^53.
+def exact_dtype(bound: int) -> type[np.floating[Any]]:
+    """The fastest float type in which every partial sum below `bound` is exact. Raises ValueError at 2^53 and above."""
+    if bound < 1 << 24:
+        return np.float32
+    if bound < 1 << 53:
+        return np.float64
+    raise ValueError(f"worst-case sum {bound} does not fit the 53 exact bits of float64")
 
-    a: [..., M, K], b: [..., K, N]; bound: an upper bound of sum |a||b| over K. Raises ValueError at 2^53 and above.
+
+def exact_matmul(a: NDArray[Any], b: NDArray[Any], bound: int) -> Ints:
+    """Integer matrix product on floating-point BLAS, exact because no partial sum can leave the type's exact integers.
+
+    a: [..., M, K], b: [..., K, N]; bound: an upper bound of sum |a||b| over K, and of every |a| and |b|.
     """
-    if bound >= 1 << 53:
-        raise ValueError(f"worst-case sum {bound} does not fit the 53 exact bits of float64")
-    return np.asarray(np.rint(np.matmul(np.asarray(a, np.float64), np.asarray(b, np.float64))), np.int64)
+    dtype = exact_dtype(bound)
+    return np.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False)).astype(np.int64)
 
 
 def or_pool(spikes: NDArray[Any], kernel: int, stride: int, padding: int) -> Ints:
@@ -125,8 +138,8 @@ def conv(x: NDArray[Any], weight: NDArray[Any], stride: tuple[int, int], padding
     x: [B, C, H, W] with |x| <= x_max; weight: [O, C, kh, kw]; returns [B, O, H', W'].
     """
     rows = weight.reshape(weight.shape[0], -1)
-    bound = int(np.abs(rows).sum(axis=1).max(initial=0)) * max(x_max, 1)
-    columns = patches(x, (weight.shape[2], weight.shape[3]), stride, padding)
+    bound = max(int(np.abs(rows).sum(axis=1).max(initial=0)), 1) * max(x_max, 1)
+    columns = patches(x.astype(exact_dtype(bound)), (weight.shape[2], weight.shape[3]), stride, padding)
     return np.moveaxis(exact_matmul(columns, rows.T, bound), -1, 1)
 
 

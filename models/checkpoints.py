@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from pumice.errors import InputError
+from pumice.files import write_atomically
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 
 ZOO = Path(__file__).parent / "zoo"
@@ -83,22 +82,6 @@ def zoo_path(name: str) -> Path:
 def load_zoo(name: str) -> Spikformer:
     """A model that ships with Pumice, in eval mode, unpruned. Raises InputError for an unknown name."""
     return load_checkpoint(zoo_path(name))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` beside `path`, then renames, so that a failure never leaves a damaged or half file there."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})", "choose a writable folder") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _versions() -> dict[str, str]:

@@ -99,15 +99,13 @@ class Spikformer(nn.Module):
             pruning.check_depth(self.config.depths)
         self._pruning = pruning
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Class logits `[B, K]` of static images x `[B, C, H, W]`, each shown for T timesteps."""
-        return self._run(x, None)[0]
+    def forward(self, x: Tensor, masks: tuple[Tensor, ...] | None = None) -> Tensor:
+        """Class logits `[B, K]` of static images x `[B, C, H, W]`, each shown for T timesteps. `masks`: as in `trace`."""
+        return self._run(x, masks)[0]
 
     def trace(self, x: Tensor, masks: tuple[Tensor, ...] | None = None) -> Trace:
         """`forward`, with every LIF's spikes and the routing masks. `masks` (one bool `[T, B, N]` per block) replaces
         scoring by a given schedule; InputError if they do not fit."""
-        if masks is not None:
-            check_masks(masks, self.config.depths, (self.config.T, x.shape[0], self.config.tokens))
         spikes: dict[str, Tensor] = {}
         with ExitStack() as hooks:
             for name, module in self.named_modules():
@@ -119,6 +117,8 @@ class Spikformer(nn.Module):
 
     def _run(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         _check_image(x, self.config)
+        if given is not None:
+            check_masks(given, self.config.depths, (self.config.T, x.shape[0], self.config.tokens))
         state = self.pruning.state if self.pruning else "hold"
         tokens = self.patch_embed(x, self.config.T).flatten(3).transpose(2, 3)
         masks: list[Tensor] = []

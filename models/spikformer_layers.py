@@ -13,6 +13,7 @@ from pumice.models.neuron import LIF, GateState, Surrogate
 
 ATTENTION_SCALE = 0.125
 ATTENTION_THRESHOLD = 0.5
+POOL = (3, 2, 1)  # kernel, stride, padding
 
 
 class PatchEmbed(nn.Module):
@@ -31,7 +32,7 @@ class PatchEmbed(nn.Module):
         self.rpe_bn = nn.BatchNorm2d(dim)
         self.rpe_lif = LIF(surrogate=surrogate)
         self.pool_stages = tuple(pool_stages)
-        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.pool = nn.MaxPool2d(*POOL)
 
     def forward(self, image: Tensor, steps: int) -> Tensor:
         """image: `[B, C, H, W]`, shown at every one of `steps` timesteps. Returns spike counts `[T, B, D, H', W']`."""

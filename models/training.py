@@ -7,7 +7,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -15,7 +17,8 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.digits import Digits, Samples
+from pumice.models.checkpoints import save_checkpoint
+from pumice.models.digits import Digits, Samples, load_digits
 from pumice.models.neuron import Surrogate
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 
@@ -23,13 +26,17 @@ DIGITS_CONFIG = SpikformerConfig(
     img_size_h=8, img_size_w=8, in_channels=1, num_classes=10, embed_dims=48, num_heads=4, depths=2, pool_stages=()
 )
 
+SEED = 0
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train. Angles in degrees, shifts in pixels; `zoom` and `label_smoothing` are fractions. The result depends
-    on `threads`, because float sums do."""
+    """How to train. Angles in degrees, shifts in pixels; `zoom` and `label_smoothing` are fractions. `token_dropout` is
+    the share of batches in which random tokens are gated (each block and step keeps a fraction drawn from
+    `dropout_retention`), so that the network later bears token pruning by any criterion without fine-tuning. The result
+    depends on `threads`, because float sums do."""
 
-    epochs: int = 40
+    epochs: int = 80
     batch: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
@@ -38,6 +45,8 @@ class TrainingOptions:
     angle: float = 8.0
     zoom: float = 0.08
     shift: float = 0.6
+    token_dropout: float = 0.5
+    dropout_retention: tuple[float, float] = (0.3, 0.9)
     threads: int = 2
     surrogate: Surrogate = Surrogate("sigmoid", 4.0)
 
@@ -89,6 +98,29 @@ def train(
     return TrainingResult(model.eval(), best, tuple(history), time.perf_counter() - start)
 
 
+def train_recipe(
+    output: str | Path, seed: int | None = None, epochs: int | None = None, progress: bool | None = None
+) -> dict[str, Any]:
+    """Trains the zoo's `spikformer-digits` and writes its checkpoint to `output`; None means the shipped model's choice.
+
+    Returns what was measured: accuracies as fractions, the epoch chosen by validation, wall-clock seconds.
+    """
+    seed = SEED if seed is None else seed
+    options = TrainingOptions() if epochs is None else replace(TrainingOptions(), epochs=epochs)
+    data = load_digits()
+    result = train(DIGITS_CONFIG, data, seed, options, progress)
+    command = f"pumice train spikformer-digits --seed {seed} --epochs {options.epochs}"
+    made = {"seed": seed, "command": command, "options": asdict(options), "epoch": result.best.number}
+    save_checkpoint(result.model, output, made)
+    return {
+        "seed": seed,
+        "epoch": result.best.number,
+        "validation_accuracy": round(result.best.accuracy, 4),
+        "test_accuracy": round(evaluate(result.model, data.test)[0], 4),
+        "seconds": round(result.seconds, 1),
+    }
+
+
 def evaluate(model: Spikformer, samples: Samples, batch: int = 120) -> tuple[float, float]:
     """(accuracy as a fraction, mean cross entropy) of `model` in eval mode; the model's mode is put back afterwards."""
     was_training = model.training
@@ -125,7 +157,8 @@ def _one_epoch(
 ) -> float:
     losses: list[float] = []
     for chosen in _batches(len(samples.labels), options.batch):
-        logits = model(augment(samples.images[chosen], options))
+        images = augment(samples.images[chosen], options)
+        logits = model(images, random_masks(model.config, len(images), options))
         loss = nn.functional.cross_entropy(logits, samples.labels[chosen], label_smoothing=options.label_smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -145,6 +178,16 @@ def augment(images: Tensor, options: TrainingOptions) -> Tensor:
     row_y = torch.stack([zoom_y * angle.sin(), zoom_y * angle.cos(), move_y * options.shift * 2 / height], 1)
     grid = nn.functional.affine_grid(torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False)
     return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+def random_masks(config: SpikformerConfig, batch: int, options: TrainingOptions) -> tuple[Tensor, ...] | None:
+    """Token dropout of one batch: None, or per block a random bool mask `[T, B, N]`, by torch's global random numbers."""
+    if torch.rand(()).item() >= options.token_dropout:
+        return None
+    low, high = options.dropout_retention
+    keep = low + (high - low) * torch.rand(1, batch, 1)
+    shape = (config.T, batch, config.tokens)
+    return tuple(torch.rand(shape) < keep for _ in range(config.depths))
 
 
 def _batches(samples: int, batch: int) -> Iterator[Tensor]:

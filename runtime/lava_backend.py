@@ -1,48 +1,62 @@
 """The `lava` backend: a program as Lava Processes on the real Lava runtime, in fixed point.
 
-Samples stream through one runtime back to back, one every T steps; each layer forgets the last sample when the first frame
-of the next one reaches it. Spikes and read-out equal the reference backend's bit for bit.
+Samples stream through one runtime back to back, one every T steps; each layer forgets a sample when the first frame of the
+next one reaches it. Spikes, masks and read-out equal the reference backend's bit for bit; counts are the reference's task.
 """
 
 from __future__ import annotations
 
-import pickle
 import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler import int_nodes as i
-from pumice.compiler.ir import Graph, Node
 from pumice.compiler.program import Program
-from pumice.errors import BackendUnavailable
+from pumice.errors import BackendUnavailable, InputError
+from pumice.runtime.lava_job import Job, SynapseProcess, allocate, collect, files
 from pumice.runtime.lava_watchdog import run_worker
 from pumice.runtime.reference import input_frames, mask_schedule
 from pumice.runtime.result import RunResult
 
-if TYPE_CHECKING:
-    from pumice.runtime.lava_build import Job
-
 
 @dataclass(frozen=True)
 class LavaBackend:
-    """timeout_s: a network that makes no progress for so long is ended with a RunError. synapse: which stock Process
-    computes synaptic currents; "conv" is much slower."""
+    """timeout_s: a network that makes no progress for so many seconds is ended with a RunError. synapse: which stock
+    Process computes synaptic currents, "sparse" or the much slower "conv"."""
 
     timeout_s: float = 60.0
-    synapse: Literal["sparse", "conv"] = "sparse"
+    synapse: SynapseProcess = "sparse"
+
+    def __post_init__(self) -> None:
+        if not self.timeout_s > 0:
+            raise InputError(f"timeout_s = {self.timeout_s}", "give seconds, more than 0")
+        if self.synapse not in ("sparse", "conv"):
+            raise InputError(f"unknown synapse {self.synapse!r}", "known: sparse, conv")
 
     def run(
         self, program: Program, inputs: NDArray[Any], masks: NDArray[np.bool_] | None = None, record: bool = False
     ) -> RunResult:
         """See `runtime.result.Backend`. Raises BackendUnavailable without Lava, RunError where the network fails."""
         check_lava()
-        return run_network(program.graph, inputs, masks, record, self.synapse, self.timeout_s)
+        return self.stream(program, inputs, masks, record, hardware=False)
+
+    def stream(
+        self, program: Program, inputs: NDArray[Any], masks: NDArray[np.bool_] | None, record: bool, hardware: bool
+    ) -> RunResult:
+        """Run samples through the Lava network of a program, in a worker process."""
+        graph, frames = program.graph, input_frames(program.graph, inputs)
+        schedule = mask_schedule(graph, masks, frames.shape[1])
+        with tempfile.TemporaryDirectory(prefix="pumice-lava-") as folder:
+            records = files(graph, record, Path(folder))
+            job = Job(graph, frames, schedule, records, self.synapse, hardware)
+            allocate(job)
+            run_worker(job, Path(folder), self.timeout_s)
+            return collect(job)
 
 
 def check_lava() -> None:
@@ -53,25 +67,3 @@ def check_lava() -> None:
             f"the lava backend needs lava-nc, which is not installed here (Python {version})",
             "pip install 'pumice[lava]' on Python 3.10",
         )
-
-
-def run_network(
-    graph: Graph,
-    inputs: NDArray[Any],
-    masks: NDArray[np.bool_] | None,
-    record: bool,
-    synapse: Literal["sparse", "conv"],
-    timeout_s: float,
-    hardware: bool = False,
-) -> RunResult:
-    """Run samples through the Lava network of a graph, in a worker process."""
-    frames = input_frames(graph, inputs)
-    schedule = mask_schedule(graph, masks, frames.shape[1])
-    with tempfile.TemporaryDirectory(prefix="pumice-lava-") as name:
-        folder = Path(name)
-        records = {node.name: folder / f"{index}.npy" for index, node in enumerate(recorded(graph, record))}
-        for node_name, path in records.items():
-            allocate(path, graph.nodes[node_name], frames.shape[0] * frames.shape[1])
-        write_job(folder, graph, frames, schedule, records, synapse, hardware)
-        run_worker(folder, timeout_s)
-        return collect(graph, records, frames.shape[1])

@@ -7,42 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lava.proc.lif.process import LIFReset
-from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.ir import Graph, Node
+from pumice.compiler.ir import Node
 from pumice.compiler.passes.balance_delays import depths
 from pumice.errors import RunError
 from pumice.hwsim import arith
 from pumice.hwsim.lava.neurons import GatedLif, LiveMask, Readout, SpikeMatmul, TokenGate
 from pumice.hwsim.lava.wiring import Delay, FrameSource, OrPool, Recorder, Sum
 from pumice.hwsim.scoring import tokens_kept
-from pumice.runtime.lava_synapse import SynapseProcess, synapse
+from pumice.runtime.lava_job import Job, source_frames
+from pumice.runtime.lava_synapse import synapse
 
 INT32 = 1 << 31
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What one run computes. frames: [T, B, …]; schedule: given masks [T, B, blocks, N]; records: the nodes whose frames
-    are stored, each with its .npy file."""
-
-    graph: Graph
-    frames: NDArray[np.int64]
-    schedule: NDArray[np.bool_] | None
-    records: Mapping[str, Path]
-    synapse: SynapseProcess
-    hardware: bool = False
-
-    @property
-    def steps(self) -> int:
-        """Time steps until the last sample is read out."""
-        return self.frames.shape[0] * self.frames.shape[1] + depths(self.graph)[self.graph.output]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +97,6 @@ def joined(network: Network, node: Node, out: Any, *ins: Any) -> Any:
     for name, port in zip(node.inputs, ins, strict=True):
         network.ports[name].connect(port)
     return out
-
-
-def source_frames(job: Job, node: Node) -> NDArray[Any]:
-    """What a source plays, [T, B, …], as views."""
-    if isinstance(node, i.StaticMask):
-        return np.broadcast_to(node.masks[:, None], (*job.frames.shape[:2], *node.out.shape))
-    if isinstance(node, i.GivenMask):
-        assert job.schedule is not None
-        return job.schedule[:, :, node.block]
-    return job.frames
 
 
 def add_synapse(network: Network, node: i.Synapse) -> Any:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from lava.proc.conv.process import Conv
@@ -16,8 +16,8 @@ from scipy.sparse import csr_matrix
 
 from pumice.compiler.int_nodes import Synapse
 from pumice.compiler.ir import TensorType
+from pumice.runtime.lava_job import SynapseProcess
 
-SynapseProcess = Literal["sparse", "conv"]
 PAYLOAD_BITS = 24  # of a graded spike; 0 makes Lava count any nonzero input as 1
 
 

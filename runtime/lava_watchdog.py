@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,15 +11,27 @@ import time
 from pathlib import Path
 
 from pumice.errors import RunError
+from pumice.runtime.lava_job import Job
 
 GRACE_S = 3.0
-POLL_S = 0.05
+POLL_S = 0.02
+# 70 processes share the machine's cores, and a thread pool does not survive a fork.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-TAIL = 2000
 
 
-def run_worker(folder: Path, timeout_s: float) -> None:
-    """Run the job in `folder` to its end. Raises RunError when the worker fails, or shows no sign of life for `timeout_s`."""
+class WorkerTraceback(Exception):
+    """The cause of a RunError: what the worker said, word for word."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def run_worker(job: Job, folder: Path, timeout_s: float) -> None:
+    """Run a job to its end, with `folder` for the files in between.
+
+    Raises RunError when the worker fails, or shows no sign of life for `timeout_s` seconds.
+    """
+    (folder / "job").write_bytes(pickle.dumps(job))  # from this process to its own child; artifacts are never pickled
     with (folder / "log").open("wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "pumice.runtime.lava_worker", str(folder), str(os.getpid())],
@@ -27,7 +40,7 @@ def run_worker(folder: Path, timeout_s: float) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True,  # a process group of its own, which Ctrl-C does not reach
         )
     try:
         watch(worker, folder, timeout_s)
@@ -42,20 +55,29 @@ def module_path() -> str:
 
 def watch(worker: subprocess.Popen[bytes], folder: Path, timeout_s: float) -> None:
     """Wait for the worker. Raises RunError with what went wrong."""
-    seen, since = "", time.monotonic()
+    seen, since = "starting", time.monotonic()
     while worker.poll() is None:
-        word = read(folder / "progress")
+        word = read(folder / "progress") or "starting"
         if word != seen:
             seen, since = word, time.monotonic()
         if time.monotonic() - since > timeout_s:
             raise RunError(
-                f"Lava made no progress for {timeout_s:g} s (last: {seen or 'starting'})",
+                f"Lava made no progress for {timeout_s:g} s ({seen})",
                 "a larger network or a busy machine may need LavaBackend(timeout_s=…)",
             )
         time.sleep(POLL_S)
     if worker.returncode != 0:
-        cause = read(folder / "failure") or read(folder / "log") or f"exit status {worker.returncode}"
-        raise RunError(f"the Lava network failed: {cause[-TAIL:].strip()}", f"last sign of life: {seen or 'starting'}")
+        raise failure(folder, worker.returncode, seen)
+
+
+def failure(folder: Path, status: int, seen: str) -> RunError:
+    """What a failed worker left behind, as one line; the rest is the error's cause."""
+    said = read(folder / "failure").strip() or f"its supervisor ended with exit status {status}"
+    lines = said.splitlines()
+    where, what = lines[0], lines[-1]
+    error = RunError(f"Lava ({seen}): {where}" if where == what else f"Lava ({seen}): {where}: {what}")
+    error.__cause__ = WorkerTraceback("\n".join([said, *read(folder / "log").splitlines()[-20:]]))
+    return error
 
 
 def read(path: Path) -> str:
@@ -66,27 +88,45 @@ def read(path: Path) -> str:
 def end_group(worker: subprocess.Popen[bytes]) -> None:
     """End every process that the worker started.
 
-    SIGTERM first: Python's resource tracker ignores it, outlives the others and removes their shared memory.
+    SIGTERM and the death of the worker end all of them but Python's resource tracker, which then removes their shared
+    memory and ends itself; SIGKILL would leave that memory behind.
     """
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if not signal_group(worker.pid, number):
-            break
-        deadline = time.monotonic() + GRACE_S
-        while time.monotonic() < deadline and group_alive(worker):
-            time.sleep(POLL_S / 5)
+    signal_group(worker.pid, signal.SIGTERM)
+    worker.kill()
     worker.wait()
-
-
-def group_alive(worker: subprocess.Popen[bytes]) -> bool:
-    """Whether any process of the worker's group is left; reaps the worker itself."""
-    worker.poll()
-    return signal_group(worker.pid, 0)
+    deadline = time.monotonic() + GRACE_S
+    while group_alive(worker.pid):
+        if time.monotonic() > deadline:
+            signal_group(worker.pid, signal.SIGKILL)
+            break
+        time.sleep(POLL_S)
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Send a signal to a process group; False where there is none left."""
+    """Send a signal to a process group; False where there is none."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def group_alive(group: int) -> bool:
+    """Whether a process of the group still runs. Zombies do not count: in a container nobody may collect them."""
+    if not sys.platform.startswith("linux"):
+        return signal_group(group, 0)
+    return any(state not in "ZX" for state in group_states(group))
+
+
+def group_states(group: int) -> list[str]:
+    """The state letter of each process of a group, from /proc."""
+    states = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # pid (command) state parent group …; the command may hold anything, also brackets
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue  # it ended while we looked
+        if int(its_group) == group:
+            states.append(state)
+    return states

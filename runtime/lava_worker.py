@@ -17,8 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-JOB, PROGRESS, FAILURE = "job", "progress", "failure"
-CHUNK = 16  # time steps between two signs of life
+CHUNK = 4  # time steps between two signs of life
 PR_SET_PDEATHSIG = 1
 
 
@@ -32,15 +31,18 @@ def main() -> None:
     die_with_parent(int(sys.argv[2]))
     os.register_at_fork(after_in_child=child_setup(os.getpid()))
     try:
-        with (folder / JOB).open("rb") as file:
-            job = pickle.load(file)
-        run(job, folder / PROGRESS)
-    except BaseException as error:
-        text = str(error) if isinstance(error, ChildDied) else traceback.format_exc()
-        write_atomically(folder / FAILURE, text)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
-        os._exit(1)
+        run(pickle.loads((folder / "job").read_bytes()), folder / "progress")
+    except BaseException as error:  # also KeyboardInterrupt: whatever it was, the caller must learn of it
+        text = str(error) if isinstance(error, ChildDied) else f"the Lava runtime\n{traceback.format_exc()}"
+        write_atomically(folder / "failure", text)
+        end_all()
+
+
+def end_all() -> None:
+    """End every process of this group, without the waiting of an orderly exit."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
+    os._exit(1)
 
 
 def run(job: Any, progress: Path) -> None:
@@ -50,11 +52,11 @@ def run(job: Any, progress: Path) -> None:
     from pumice.runtime.lava_build import build
 
     readout = build(job)
-    sign_of_life(progress, "built")
+    write_atomically(progress, "compiling")
     signal.signal(signal.SIGCHLD, lambda number, frame: check_children(readout, number, frame))
     readout.create_runtime(run_cfg=run_config(job.hardware))
     for start in range(0, job.steps, CHUNK):
-        sign_of_life(progress, f"step {start} of {job.steps}")
+        write_atomically(progress, f"step {start} of {job.steps}")
         readout.run(RunSteps(num_steps=min(CHUNK, job.steps - start)))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     readout.stop()
@@ -69,15 +71,17 @@ def run_config(hardware: bool) -> Any:
 
 def check_children(readout: Any, number: int, frame: FrameType | None) -> None:
     """On SIGCHLD: raises ChildDied where a process of the network ended before the network did."""
-    executable, infrastructure = readout.runtime._executable, readout.runtime._messaging_infrastructure
-    names = [process.name for process in executable.proc_builders]
-    for index, actor in enumerate(infrastructure.actors):
+    runtime = readout.runtime
+    if runtime is None or runtime._messaging_infrastructure is None:
+        return  # not started yet
+    names = [process.name for process in runtime._executable.proc_builders]
+    for index, actor in enumerate(runtime._messaging_infrastructure.actors):
         name = names[index] if index < len(names) else "Lava's runtime service"
         failure = actor.exception
         if failure is not None:
-            raise ChildDied(f"{name}\n{failure[1]}")
+            raise ChildDied(f"process {name!r}\n{failure[1]}")
         if actor.exitcode is not None:
-            raise ChildDied(f"{name}\nended with exit status {actor.exitcode}")
+            raise ChildDied(f"process {name!r}\nended with exit status {actor.exitcode}")
 
 
 def die_with_parent(parent: int) -> None:
@@ -96,11 +100,6 @@ def child_setup(parent: int) -> Any:
         die_with_parent(parent)
 
     return setup
-
-
-def sign_of_life(path: Path, text: str) -> None:
-    """Leave word of how far the run is."""
-    write_atomically(path, text)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ SIZE = (16.0, 10.0)  # inches
 PAPER, INK, MUTED = "#FBFAF7", "#22262B", "#6B7178"
 RIGHT_HALF = 0.560  # where the right panels start
 TOKEN_CAPTION = "each block, at each timestep, routes the glowing tokens; the others pass it by on the residual path"
-ENERGY_CAPTION = "filled: tokens pruned; outlined: every token routed. Counts times published prices, not a measurement"
+ENERGY_CAPTION = "filled: tokens pruned; outlined: all tokens. Counts times published prices, not a measurement"
 
 
 @dataclass(frozen=True)
@@ -187,12 +187,15 @@ def quantity(number: float) -> str:
     return f"{number:.3g}"
 
 
+def energy_unit(nanojoules: float) -> tuple[float, str]:
+    """The unit for an energy: its size in nanojoules, and its name."""
+    return (1e6, "mJ") if nanojoules >= 1e6 else (1e3, "µJ") if nanojoules >= 1e3 else (1.0, "nJ")
+
+
 def joules(nanojoules: float) -> str:
     """An energy with three digits in nJ, µJ or mJ."""
-    for limit, unit in ((1e6, "mJ"), (1e3, "µJ")):
-        if nanojoules >= limit:
-            return f"{nanojoules / limit:.3g} {unit}"
-    return f"{nanojoules:.3g} nJ"
+    size, unit = energy_unit(nanojoules)
+    return f"{nanojoules / size:.3g} {unit}"
 
 
 def _core_caption(picture: DemoPicture) -> str:

@@ -105,7 +105,7 @@ def routed(image: NDArray[Any], mask: NDArray[np.bool_]) -> Color:
 
 def draw_energy(axes: Any, picture: DemoPicture) -> None:
     """A row per layer: pruned as a bar in its family's colour, unpruned as its outline."""
-    from pumice.runtime.picture import joules
+    from pumice.runtime.picture import energy_unit
 
     layers = _largest(picture.energy[picture.bars])
     positions = np.arange(len(layers))
@@ -118,7 +118,8 @@ def draw_energy(axes: Any, picture: DemoPicture) -> None:
     axes.set_ylim(len(layers) - 0.4, -0.6)
     axes.tick_params(axis="both", length=0)
     axes.tick_params(axis="x", labelsize=8, colors=MUTED)
-    axes.xaxis.set_major_formatter(lambda value, _: joules(value) if value else "0")
+    size, unit = energy_unit(max((pair[1] for pair in layers.values()), default=0.0))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / size:g} {unit}" if value else "0")
     axes.grid(axis="x", color="#E3E0D8", linewidth=0.8)
     axes.set_axisbelow(True)
 
@@ -134,14 +135,10 @@ def _largest(layers: Any) -> dict[str, tuple[float, float]]:
 
 
 def short(name: str) -> str:
-    """A layer's name without what every LIF layer's name has."""
-    return (
-        name.removesuffix("_lif")
-        .replace("block.", "block ")
-        .replace(".attn.", " ")
-        .replace(".mlp.", " ")
-        .replace(".", " ")
-    )
+    """A layer's name without what its place says already: "block.0.attn.q_lif" is "block 0 q"."""
+    if not name.endswith(".residual"):  # a block has one after its attention and one after its MLP
+        name = name.replace(".attn.", ".").replace(".mlp.", ".")
+    return name.replace("_lif", "").replace("patch_embed", "embed").replace(".", " ")
 
 
 def draw_totals(figure: Any, picture: DemoPicture, left: float, top: float) -> None:
@@ -198,5 +195,6 @@ def _legend(axes: Any, picture: DemoPicture, left: float, height: float) -> None
         y = (index + 0.5) * pitch
         axes.add_patch(Rectangle((left, y - 0.4), 0.8, 0.8, facecolor=color, edgecolor="none", clip_on=False))
         axes.text(left + 1.2, y, name, fontsize=9, color=INK, va="center")
-        detail = f"{len(held)} core{'' if len(held) == 1 else 's'}, {share:.0%} full" if held else "no core"
+        full = f"{share:.0%}" if share >= 0.01 else "<1%"
+        detail = f"{len(held)} core{'' if len(held) == 1 else 's'}, {full} full" if held else "no core"
         axes.text(left + 8.7, y, detail, fontsize=8.5, color=MUTED, va="center")

@@ -87,7 +87,7 @@ def test_wheel_says_what_it_is(wheel: Path) -> None:
         scripts = archive.read(f"{info}/entry_points.txt").decode()
         assert f"{info}/licenses/LICENSE" in archive.namelist()
     assert "License-Expression: Apache-2.0" in metadata
-    assert "pumice = pumice.runtime.cli:main" in scripts
+    assert "[console_scripts]\npumice = pumice.runtime.cli:" in scripts
 
 
 def test_installed_wheel_imports_from_where_it_is(installed: Path) -> None:
@@ -97,5 +97,5 @@ def test_installed_wheel_imports_from_where_it_is(installed: Path) -> None:
 
 
 def test_installed_wheel_has_the_command(installed: Path) -> None:
-    code = "import sys; from pumice.runtime.cli import main; sys.argv = ['pumice', '--help']; main()"
-    assert "demo" in run(sys.executable, "-c", code, cwd=installed.parent, PYTHONPATH=str(installed))
+    command = installed / "bin" / "pumice"
+    assert "demo" in run(sys.executable, command, "--help", cwd=installed.parent, PYTHONPATH=str(installed))

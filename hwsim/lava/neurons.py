@@ -31,7 +31,7 @@ class GatedLif(AbstractProcess):
     """
 
     def __init__(
-        self, *, shape: tuple[int, int], params: arith.LifParams, state: str, timesteps: int, lag: int, name: str
+        self, *, shape: tuple[int, ...], params: arith.LifParams, state: str, timesteps: int, lag: int, name: str
     ) -> None:
         super().__init__(shape=shape, params=params, state=state, timesteps=timesteps, lag=lag, name=name)
         self.a_in = InPort(shape=(shape[0] * shape[1],))
@@ -60,16 +60,14 @@ class PyGatedLif(PyLoihiProcessModel):
         routed = self.mask.recv() > 0
         if (self.time_step - 1 - p["lag"]) % p["timesteps"] == 0:
             self.u[:], self.v[:] = 0, 0
-        self.u[:], self.v[:], spikes = arith.gated_lif_step(
-            self.u, self.v, current, routed, p["params"], p["state"]
-        )
+        self.u[:], self.v[:], spikes = arith.gated_lif_step(self.u, self.v, current, routed, p["params"], p["state"])
         self.s_out.send(spikes.reshape(-1).astype(np.int32))
 
 
 class TokenGate(AbstractProcess):
     """Tokens [C, N] times their mask [N], without delay."""
 
-    def __init__(self, *, shape: tuple[int, int], name: str) -> None:
+    def __init__(self, *, shape: tuple[int, ...], name: str) -> None:
         super().__init__(shape=shape, name=name)
         self.x = InPort(shape=(shape[0] * shape[1],))
         self.mask = InPort(shape=(shape[1],))
@@ -137,7 +135,7 @@ class LiveMask(AbstractProcess):
     def __init__(
         self,
         *,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         criterion: Criterion,
         keep: int,
         block: int,

@@ -47,7 +47,9 @@ def test_every_definition_equals_the_official_models(
 ) -> None:
     expected, (x, module) = SOPS["sops"]["layers"][name], layer_inputs[name]
     weight = module.weight.detach().numpy()
-    if name == "patch_embed.proj_conv":  # ours convolves a static image once; the official model, and a chip, at every step
+    if (
+        name == "patch_embed.proj_conv"
+    ):  # ours convolves a static image once; the official model, and a chip, at every step
         x = np.tile(x, (SOPS["kwargs"]["T"], 1, 1, 1))
     if isinstance(module, nn.Conv2d):
         sops = layer_sops(x, weight, module.stride, module.padding)  # type: ignore[arg-type]

@@ -87,7 +87,9 @@ def test_every_layer_of_the_models_finds_its_family() -> None:
         "pool": "patch embedding",
         "block.0.attn.k_lif": "queries, keys, values",
         "block.1.attn.attn_lif": "attention",
-        "block.1.ssa.scores": "attention",
+        "block.1.attn.ssa.scores": "attention",
+        "patch_embed.sum": "residual sums",
+        "patch_embed.maxpool2": "patch embedding",
         "block.0.attn.proj_lif": "projection",
         "block.0.mlp.fc2_lif": "MLP",
         "time_mean": "read-out",
@@ -117,5 +119,6 @@ def test_numbers_are_written_for_people() -> None:
     assert [change(1, 2), change(3, 2), change(2, 2), change(1, 0)] == ["−50%", "+50%", "0%", "–"]
     assert [quantity(n) for n in (12, 1234, 2.95e6)] == ["12", "1.23 k", "2.95 M"]
     assert [joules(n) for n in (12, 90_600, 2e6)] == ["12 nJ", "90.6 µJ", "2 mJ"]
-    assert short("block.0.attn.q_lif") == "block 0 q"
+    names = ("block.0.attn.q_lif", "block.0.mlp.residual", "patch_embed.proj_lif2")
+    assert [short(name) for name in names] == ["block 0 q", "block 0 mlp residual", "embed proj2"]
     assert tiles(picture())[4][0] == "−50%"

@@ -1,0 +1,99 @@
+"""What a Lava worker is asked to compute, and where it leaves the answer. Nothing here needs Lava."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Graph, Node
+from pumice.compiler.passes.balance_delays import depths
+from pumice.runtime.result import RunResult
+
+SynapseProcess = Literal["sparse", "conv"]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run. frames: [T, B, …]; schedule: given masks [T, B, blocks, N], if any; records: the nodes whose frames are
+    stored, each with its .npy file [B * T, size]; synapse: see `lava_synapse`; hardware: on a Loihi 2 chip."""
+
+    graph: Graph
+    frames: NDArray[np.int64]
+    schedule: NDArray[np.bool_] | None
+    records: Mapping[str, Path]
+    synapse: SynapseProcess = "sparse"
+    hardware: bool = False
+
+    @property
+    def samples(self) -> int:
+        """How many samples stream through."""
+        return self.frames.shape[1]
+
+    @property
+    def steps(self) -> int:
+        """Time steps until the last sample is read out."""
+        return self.graph.timesteps * self.samples + depths(self.graph)[self.graph.output]
+
+
+def files(graph: Graph, record: bool, folder: Path) -> dict[str, Path]:
+    """A file for each node whose frames make up the result: the read-out, live masks and, if asked for, LIF layers."""
+    kinds = (i.Readout, i.LiveMask, i.IntLif) if record else (i.Readout, i.LiveMask)
+    names = [node.name for node in graph.nodes.values() if isinstance(node, kinds)]
+    return {name: folder / f"{index}.npy" for index, name in enumerate(names)}
+
+
+def allocate(job: Job) -> None:
+    """Create the job's files; the recorders write into them."""
+    for name, path in job.records.items():
+        node = job.graph.nodes[name]
+        shape = (job.samples * job.graph.timesteps, int(np.prod(node.out.shape)))
+        np.save(path, np.zeros(shape, np.int64 if isinstance(node, i.Readout) else np.uint8))
+
+
+def collect(job: Job) -> RunResult:
+    """The result of a finished job."""
+    graph = job.graph
+    values = {name: frames_of(job, graph.nodes[name], path) for name, path in job.records.items()}
+    readout = graph.nodes[graph.output]
+    assert isinstance(readout, i.Readout)
+    total = values[readout.name][-1].astype(np.int64)
+    return RunResult(
+        outputs=total,
+        logits=total * readout.scale,
+        spikes={name: value for name, value in values.items() if isinstance(graph.nodes[name], i.IntLif)},
+        masks={node.name: mask_of(job, node, values) for node in graph.nodes.values() if is_mask_source(node)},
+    )
+
+
+def is_mask_source(node: Node) -> bool:
+    """Whether a node makes routing masks."""
+    return isinstance(node, i.StaticMask | i.GivenMask | i.LiveMask)
+
+
+def mask_of(job: Job, node: Node, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """The masks [T, B, N] that a node routed by."""
+    if isinstance(node, i.LiveMask):
+        return values[node.name].astype(np.bool_)
+    return np.array(source_frames(job, node), np.bool_)
+
+
+def source_frames(job: Job, node: Node) -> NDArray[Any]:
+    """What a source plays, [T, B, …], as a view."""
+    if isinstance(node, i.StaticMask):
+        return np.broadcast_to(node.masks[:, None], (job.graph.timesteps, job.samples, *node.out.shape))
+    if isinstance(node, i.GivenMask):
+        assert job.schedule is not None
+        return job.schedule[:, :, node.block]
+    return job.frames
+
+
+def frames_of(job: Job, node: Node, path: Path) -> NDArray[Any]:
+    """The recorded frames of a node, [T, B, …]."""
+    rows = np.load(path).reshape(job.samples, job.graph.timesteps, *node.out.shape)
+    return np.ascontiguousarray(np.moveaxis(rows, 1, 0))

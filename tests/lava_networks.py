@@ -1,0 +1,136 @@
+"""Small integer graphs built by hand for the Lava tests, and a look at the processes that a run starts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Graph, Node, TensorType, rebuilt
+from pumice.compiler.options import CompileOptions
+from pumice.compiler.passes.balance_delays import BalanceDelays
+from pumice.compiler.program import CoreMapping, Program
+from pumice.hwsim.spec import load_chip
+
+CLASSES, CHANNELS, TOKENS = 3, 4, 9
+
+
+def spikes(*shape: int) -> TensorType:
+    return TensorType(shape, "spike", 0, 1)
+
+
+def currents(*shape: int) -> TensorType:
+    return TensorType(shape, "current", -100_000, 100_000)
+
+
+def program_of(nodes: Iterable[Node], output: str, timesteps: int = 3) -> Program:
+    """A balanced program that is on no core: the Lava backend runs graphs, not placements."""
+    chip = load_chip("loihi2")
+    graph = Graph({node.name: node for node in nodes}, output, "lowered", timesteps, "frames")
+    balanced = BalanceDelays()(rebuilt(graph, nodes, "lowered", ()), chip)
+    return Program(balanced, CoreMapping((), ()), chip, CompileOptions())
+
+
+def odd_shapes(seed: int = 0) -> Program:
+    """Kernels, strides and padding that differ between rows and columns, a sum of one node with itself and with signs,
+    strong biases, one layer without any synapse, a gated layer, and a sample's frames that differ."""
+    rng = np.random.default_rng(seed)
+
+    def synapse(name: str, source: str, out: TensorType, weight: np.ndarray, *geometry: tuple[int, int]) -> i.Synapse:
+        stride, padding = geometry or ((1, 1), (0, 0))
+        return i.Synapse(name, (source,), out, name, weight, stride, padding, 1.0)
+
+    def even(*shape: int) -> np.ndarray:
+        return rng.integers(-128, 128, shape) * 2
+
+    def lif(name: str, inputs: tuple[str, ...], out: TensorType, state: str = "", bias: int = 400) -> i.IntLif:
+        return i.IntLif(name, inputs, out, name, 300, 2048, rng.integers(-bias, bias, out.shape[0]), 6, 1.0, state)
+
+    tokens = (CHANNELS, TOKENS)
+    return program_of(
+        [
+            i.GradedInput("input", (), TensorType((2, 7, 5), "graded", -128, 127), "input", 1.0),
+            synapse("conv", "input", currents(CHANNELS, 3, 3), even(CHANNELS, 2, 3, 2), (2, 2), (0, 1)),
+            lif("lif", ("conv",), spikes(CHANNELS, 3, 3)),
+            i.Reshape("flat", ("lif",), spikes(*tokens), "flat"),
+            i.StaticMask("mask", (), TensorType((TOKENS,), "mask", 0, 1), "mask", 0, rng.random((3, TOKENS)) < 0.6),
+            i.Sum("double", ("flat", "flat"), TensorType(tokens, "graded", 0, 2), "double"),
+            synapse("silent", "double", currents(*tokens), np.zeros((CHANNELS, CHANNELS, 1, 1), np.int64)),
+            lif("biased", ("silent",), spikes(*tokens), bias=4000),
+            synapse("mix", "double", currents(*tokens), even(CHANNELS, CHANNELS, 1, 1)),
+            lif("gated", ("mix", "mask"), spikes(*tokens), "decay"),
+            i.Sum("all", ("double", "biased", "gated"), TensorType(tokens, "graded", 0, 4), "all"),
+            synapse("head", "all", currents(CLASSES, TOKENS), even(CLASSES, CHANNELS, 1, 1)),
+            i.Readout(
+                "out", ("head",), TensorType((CLASSES,), "graded", -(1 << 23), 1 << 23), "out", np.arange(3), 0.5
+            ),
+        ],
+        "out",
+    )
+
+
+def odd_samples(samples: int, seed: int = 1) -> np.ndarray:
+    """Samples [B, T, 2, 7, 5] for `odd_shapes`."""
+    return np.random.default_rng(seed).integers(-140, 140, (samples, 3, 2, 7, 5))
+
+
+def processes() -> dict[int, tuple[int, int, str]]:
+    """Parent, process group and state letter of every process that runs."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent, group = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if state not in "ZX":
+            found[int(stat.parent.name)] = (int(parent), int(group), state)
+    return found
+
+
+def worker_of(parent: int) -> int | None:
+    """The Lava worker that a process started: a child that leads a group of its own."""
+    return next((pid for pid, (its, group, _) in processes().items() if its == parent and group == pid), None)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a group, lowest id first."""
+    return sorted(pid for pid, (_, its, _) in processes().items() if its == group)
+
+
+def shared_memory(group: int) -> set[Path]:
+    """The shared-memory files that the processes of a group have mapped."""
+    files: set[Path] = set()
+    for pid in members(group):
+        try:
+            lines = (Path("/proc") / str(pid) / "maps").read_text().splitlines()
+        except OSError:
+            continue
+        files |= {Path(line.split()[5]) for line in lines if "/dev/shm/psm_" in line and "deleted" not in line}
+    return files
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> bool:
+    """Whether `done` came true in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if done():
+            return True
+        time.sleep(0.02)
+    return done()
+
+
+def wait_for_network(parent: int, at_least: int) -> int:
+    """The group of the Lava worker below a process, once it has that many processes."""
+    found: list[int] = []
+
+    def started() -> bool:
+        worker = worker_of(parent)
+        found[:] = [] if worker is None else [worker]
+        return worker is not None and len(members(worker)) >= at_least
+
+    assert wait_until(started, 60), f"no network of {at_least} processes appeared below {parent} (pid {os.getpid()})"
+    return found[0]
