@@ -25,7 +25,7 @@ from pumice.compiler.options import CompileOptions
 from pumice.compiler.partition import slice_of, violations
 from pumice.compiler.program import CoreMapping, Program, Site, Slice
 from pumice.compiler.verify import verify
-from pumice.errors import ArtifactError, PumiceError
+from pumice.errors import ArtifactError, InputError, PumiceError, VerifyError
 from pumice.files import write_atomically
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import ChipSpec
@@ -98,6 +98,8 @@ def read_artifact(path: Path) -> Program:
         program = _program(manifest, tensors)
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise ArtifactError(f"{path}: not a whole .pumice file ({error})", "compile it again") from error
+    except (VerifyError, InputError) as error:
+        raise ArtifactError(f"{path}: {error}", "compile it again") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{path}: not a Pumice artifact ({type(error).__name__}: {error})", "compile it again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler.dialect import Extension, read_extension
+from pumice.compiler.import_checks import check_gates, check_shapes
 from pumice.compiler.ir import Change, Graph, Node, Shape, TensorType, in_topological_order
 from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim.scoring import Criterion
@@ -42,6 +44,8 @@ def import_nir(graph: nir.NIRGraph) -> Graph:
         for node in _import_node(graph.nodes[name], name, sources[name], nodes):
             nodes[node.name] = node
     output = _output(graph, sources)
+    check_shapes(nodes)
+    check_gates(nodes)
     change = Change("import-nir", output, f"read {len(graph.nodes)} NIR nodes", {"nodes": len(graph.nodes)})
     timesteps, encoding = int(facts.get("timesteps", 1)), facts.get("encoding", "frames")
     if timesteps < 1 or encoding not in ("repeat", "frames"):
@@ -107,9 +111,7 @@ def _is_identity(node: nir.NIRNode) -> bool:
 
 def _import_standard(node: nir.NIRNode, entry: Extension | None, site: Site) -> Node:
     """The float node of a standard NIR node."""
-    for field, value in vars(node).items():
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise InputError(f"node {site.name!r}: {field} holds NaN or infinity", "train or export the model again")
+    _check_numbers(vars(node), site)
     match node:
         case nir.Input():
             shape = tuple(int(n) for n in next(iter(node.input_type.values())))
@@ -128,6 +130,16 @@ def _import_standard(node: nir.NIRNode, entry: Extension | None, site: Site) -> 
             raise UnsupportedNode(
                 f"node {site.name!r}: {type(node).__name__} is not supported",
                 "supported: Input, Output, Conv1d (kernel 1), Conv2d, Affine, Linear, LIF, Flatten, Scale(1), dialect operations",
+            )
+
+
+def _check_numbers(arrays: Mapping[str, Any], site: Site) -> None:
+    for field, value in arrays.items():
+        if not isinstance(value, np.ndarray):
+            continue
+        if value.dtype.kind not in "fiub" or (value.dtype.kind == "f" and not np.isfinite(value).all()):
+            raise InputError(
+                f"node {site.name!r}: {field} holds NaN, infinity or no numbers", "train or export the model again"
             )
 
 
@@ -210,6 +222,7 @@ def _flattened(node: Any, site: Site) -> Shape:
 def _import_extension(entry: Extension, site: Site) -> Node:
     """The float node of a dialect operation."""
     a, arrays, shape = entry.attributes, entry.arrays, site.shapes[0]
+    _check_numbers(arrays, site)
     try:
         match entry.op:
             case "BatchNorm":

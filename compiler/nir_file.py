@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nir
@@ -45,12 +46,26 @@ def _check(file: h5py.File, path: Path) -> None:
 
 
 def source_digest(network: nir.NIRGraph) -> str:
-    """A hash of every array of a NIR graph and of its wiring, so that an artifact names the very network it came from."""
-    digest = hashlib.sha256(json.dumps(sorted(map(list, network.edges))).encode())
-    for name in sorted(network.nodes):
-        for key, value in sorted(vars(network.nodes[name]).items()):
-            if isinstance(value, np.ndarray):
-                digest.update(
-                    f"{name}/{key}/{value.dtype}/{value.shape}".encode() + np.ascontiguousarray(value).tobytes()
-                )
+    """A hash of a NIR graph's wiring, node types, arrays and metadata, so that an artifact names the very network it came
+    from."""
+    digest = hashlib.sha256()
+    for entry in _entries(network, ""):
+        digest.update(entry)
     return digest.hexdigest()
+
+
+def _entries(node: Any, path: str) -> Iterator[bytes]:
+    """Everything a node says, in a fixed order; nested graphs and dictionaries opened."""
+    if isinstance(node, np.ndarray):
+        yield f"{path}:{node.dtype}{node.shape}".encode() + np.ascontiguousarray(node).tobytes()
+    elif isinstance(node, nir.NIRNode):
+        yield f"{path}:{type(node).__name__}".encode()
+        yield from _entries(vars(node), path)
+    elif isinstance(node, Mapping):
+        for key in sorted(node, key=str):
+            yield from _entries(node[key], f"{path}/{key}")
+    elif isinstance(node, list | tuple):
+        for part in sorted(node, key=str):
+            yield from _entries(part, f"{path}[]")
+    else:
+        yield f"{path}={node}".encode()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group, fans, groups_of
@@ -75,10 +76,15 @@ def slice_of(
     node = group.synapse
     weights = node.weight[slice(*channels)] if isinstance(node, i.Synapse) else np.ones(len(node.inputs), np.int64)
     synapses = 0 if isinstance(node, i.SpikeMatmul) else int(np.count_nonzero(weights))
-    words = -(-synapses * chip.weight_bits // WORD_BITS)
+    words = -(-synapses * stored_bits(weights) // WORD_BITS)
     axons = sum(int(np.count_nonzero(fan)) for fan in fans(group, graph, channels, positions))
     neurons = (channels[1] - channels[0]) * (positions[1] - positions[0])
     return Slice(group.name, channels, positions, neurons, synapses, words, axons)
+
+
+def stored_bits(weights: NDArray[np.int64]) -> int:
+    """Bits of one stored weight, sign included: what the layer's own largest weight 2q needs for q."""
+    return max(int(np.abs(weights).max(initial=0)) >> 1, 1).bit_length() + 1
 
 
 def violations(part: Slice, chip: ChipSpec) -> Iterator[tuple[str, int, int]]:

@@ -14,7 +14,7 @@ from pumice.hwsim.spec import ChipSpec
 class Slice:
     """The part of a neuron group that one core holds: channels [c0, c1) at positions [p0, p1) (flattened H·W or tokens).
 
-    neurons: in the slice. synapses: stored weights (shared ones once). words: 64-bit words of them, at the weight bits.
+    neurons: in the slice. synapses: stored weights (shared ones once). words: 64-bit words of them, at the bits that they need.
     input_axons: distinct source neurons that reach the slice.
     """
 

@@ -38,7 +38,7 @@ def rules_of(stage: Stage) -> tuple[Rule, ...]:
         payloads_carried,
     )
     if position >= STAGES.index("masked"):
-        rules += (gates_have_masks,)
+        rules += (gates_have_masks, static_masks_fit)
     if position >= STAGES.index("lowered"):
         rules += (attention_lowered,)
     return rules + ((joins_meet, delays_in_range) if stage == "balanced" else ())
@@ -128,6 +128,13 @@ def gates_have_masks(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield f"{_at(node)} is gated, but reads no mask"
         elif graph.nodes[node.inputs[1]].out.shape != node.out.shape[1:]:
             yield f"{_at(node)}: mask over {graph.nodes[node.inputs[1]].out.shape} tokens for {node.out}"
+
+
+def static_masks_fit(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """A static mask has one bit per timestep and token."""
+    for node in graph.nodes.values():
+        if isinstance(node, i.StaticMask) and node.masks.shape != (graph.timesteps, *node.out.shape):
+            yield f"{_at(node)}: masks {node.masks.shape} for {graph.timesteps} timesteps of {node.out}"
 
 
 def attention_lowered(graph: Graph, chip: ChipSpec) -> Iterator[str]:

@@ -113,11 +113,16 @@ def coincidences(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int],
 
     left [T, B, h, M, K], right [T, B, h, K, N]; rows: slice of the flattened h * M; columns: slice of N.
     """
+    return products(left != 0, right != 0, rows, columns)
+
+
+def products(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int]) -> Floats:
+    """The same pairs, each weighted by the product of its payloads, [T]."""
     heads, m = left.shape[2], left.shape[3]
     held = np.zeros(heads * m, np.float64)
     held[rows[0] : rows[1]] = 1
-    per_k = np.einsum("tbhmk,hm->tbhk", (left != 0).astype(np.float64), held.reshape(heads, m))
-    others = (right[..., columns[0] : columns[1]] != 0).sum(axis=-1)
+    per_k = np.einsum("tbhmk,hm->tbhk", left.astype(np.float64), held.reshape(heads, m))
+    others = right[..., columns[0] : columns[1]].sum(axis=-1)
     return np.asarray(np.einsum("tbhk,tbhk->t", per_k, others.astype(np.float64)))
 
 

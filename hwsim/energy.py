@@ -1,4 +1,4 @@
-"""Energy and step time from counts: counts times a profile. A number that nobody published is null, and stays unknown."""
+"""Energy from counts: counts times a profile. A number that nobody published is null, and stays unknown."""
 
 from __future__ import annotations
 

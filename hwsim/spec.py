@@ -19,6 +19,9 @@ else:
     import tomli as tomllib
 
 
+MAY_BE_ZERO = ("graded_bits", "bias_exponent_bits", "max_delay")
+
+
 @dataclass(frozen=True)
 class ChipSpec:
     """What one chip has. Integers; None where unpublished. `sources` holds, per field, where the number comes from.
@@ -94,7 +97,13 @@ def chip_from_table(table: Mapping[str, Any], where: str) -> ChipSpec:
         raise InputError(f"chip {where}: unknown entry {unknown[0]!r}", f"entries: {', '.join(f.name for f in wanted)}")
     values = {f.name: _value(table, f.name, "None" in str(f.type), where) for f in wanted}
     sources = {f.name: str(table[f.name]["source"]) for f in wanted}
-    return ChipSpec(name=str(table.get("name", where)), sources=sources, **values)  # type: ignore[arg-type]
+    chip = ChipSpec(name=str(table.get("name", where)), sources=sources, **values)  # type: ignore[arg-type]
+    sites = chip.mesh_columns * chip.mesh_rows * chip.cores_per_tile
+    if sites < chip.usable_cores_per_chip:
+        raise InputError(
+            f"chip {where}: {chip.usable_cores_per_chip} usable cores on a mesh of {sites}", "enlarge the mesh"
+        )
+    return chip
 
 
 def _value(table: Mapping[str, Any], key: str, may_be_null: bool, where: str) -> int | None:
@@ -106,6 +115,7 @@ def _value(table: Mapping[str, Any], key: str, may_be_null: bool, where: str) ->
     value = entry.get("value")
     if value is None and may_be_null:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"chip {where}: {key} = {value!r}", "need a whole number >= 0")
+    least = 0 if key in MAY_BE_ZERO else 1
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"chip {where}: {key} = {value!r}", f"need a whole number >= {least}")
     return value

@@ -52,7 +52,7 @@ def _count_slice(
     sums = {name: np.zeros(steps) for name in COUNT_FIELDS}
     reach = fans(group, program.graph, part.channels, part.positions)
     for name, fan in zip(group.synapse.inputs, reach, strict=True):
-        _add_stream(sums, program, run, name, fan, program.mapping.sites[core], placed)
+        _add_stream(sums, program, run, group, name, fan, program.mapping.sites[core], placed)
     if isinstance(group.synapse, i.SpikeMatmul):
         _add_attention(sums, run, group.synapse, part)
     elif isinstance(group.synapse, i.Synapse):
@@ -75,6 +75,7 @@ def _add_stream(
     sums: dict[str, Floats],
     program: Program,
     run: Counting,
+    group: Group,
     name: str,
     fan: Ints,
     target: Site,
@@ -87,7 +88,7 @@ def _add_stream(
     source = origin(name, program.graph)
     real = isinstance(source, i.GradedInput)
     operations = counters.delivered(events, fan)
-    if not _is_count_operand(name, program):
+    if not isinstance(group.synapse, i.SpikeMatmul):  # whose operations are coincidences, counted by `_add_attention`
         sums["macs" if real else "synops"] += operations
         sums["weighted"] += 0 if real else counters.delivered(counters.payload_per_neuron(x), fan)
     if real:
@@ -97,12 +98,6 @@ def _add_stream(
         held = events[:, slice(*part.channels), slice(*part.positions)]
         messages = counters.delivered(held, reached[slice(*part.channels), slice(*part.positions)])
         _add_messages(sums, messages, program.mapping.sites[core], target)
-
-
-def _is_count_operand(name: str, program: Program) -> bool:
-    """Whether a stream feeds a product of spikes, whose operations are coincidences and counted there."""
-    readers = [n for n in program.graph.nodes.values() if name in n.inputs]
-    return any(isinstance(n, i.SpikeMatmul) for n in readers)
 
 
 def _add_messages(sums: dict[str, Floats], messages: Floats, source: Site, target: Site) -> None:
@@ -117,9 +112,8 @@ def _add_messages(sums: dict[str, Floats], messages: Floats, source: Site, targe
 def _add_attention(sums: dict[str, Floats], run: Counting, node: i.SpikeMatmul, part: Slice) -> None:
     a, b = (run.values[name] for name in node.inputs)
     left, right = arith.head_operands(node.pattern, a, b, node.heads)
-    pairs = counters.coincidences(left, right, part.channels, part.positions)
-    sums["synops"] += pairs
-    sums["weighted"] += pairs
+    sums["synops"] += counters.coincidences(left, right, part.channels, part.positions)
+    sums["weighted"] += counters.products(left, right, part.channels, part.positions)
     samples, heads, rows, inner = left.shape[1:]
     share = part.neurons / (heads * rows * right.shape[-1])
     dense = heads * rows * inner * right.shape[-1] * share

@@ -14,14 +14,13 @@ from pumice.runtime.demo import DemoResult, demo_dict
 from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, draw_demo
 from pumice.runtime.report import mask_nodes
 
-SHOWN = 5  # digits in the picture
 BARS = "loihi1_sanafe"
 
 
 def draw(path: Path, result: DemoResult) -> None:
     """Draws the demo's picture at `path`."""
     figures = demo_dict(result)
-    shown = first_of_each_class(result.labels)[:SHOWN]
+    shown = first_of_each_class(result.labels)
     live, off = result.live.run.counts, result.unpruned.run.counts
     assert live is not None
     assert off is not None
@@ -38,14 +37,16 @@ def draw(path: Path, result: DemoResult) -> None:
         cores=_cores(result),
         mesh=(chip.mesh_columns, chip.mesh_rows, chip.cores_per_tile),
         headline=_headline(figures),
+        incomplete=tuple(
+            load_profile(name).title for name, both in figures["energy_nj"].items() if None in both.values()
+        ),
     )
     draw_demo(path, picture)
 
 
 def first_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the first sample of each class, spread over the classes."""
-    firsts = np.array([int(np.argmax(labels == k)) for k in np.unique(labels)])
-    return firsts[[3, 0, 8, 5, 2, 7, 6, 4, 9, 1]] if len(firsts) == 10 else firsts
+    """Indices of the first sample of each class, in class order."""
+    return np.array([int(np.argmax(labels == k)) for k in np.unique(labels)])
 
 
 def _masks(result: DemoResult, shown: NDArray[np.int64]) -> dict[int, NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ any ends the run with its traceback, and the caller ends whatever is left.
 from __future__ import annotations
 
 import ctypes
+import multiprocessing.process
 import os
 import pickle
 import signal
@@ -30,6 +31,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     die_with_parent(int(sys.argv[2]))
     os.register_at_fork(after_in_child=child_setup(os.getpid()))
+    # Sockets go into this folder, the working directory, which the caller removes; a relative path is never too long.
+    multiprocessing.process.current_process()._config["tempdir"] = "."  # type: ignore[attr-defined]
     try:
         run(pickle.loads((folder / "job").read_bytes()), folder / "progress")
     except BaseException as error:  # also KeyboardInterrupt: whatever it was, the caller must learn of it

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.program import Program
+from pumice.errors import InputError
 from pumice.runtime.report import mask_nodes
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ def pruning_of(program: Program) -> TokenPruning | None:
     gates = scoring_gates(program)
     if not gates or gates[0].criterion is None:
         return None
+    if len({(gate.criterion, gate.state) for gate in gates}) > 1:
+        raise InputError(
+            "the program's blocks differ in criterion or state", "the float model has one of each for all blocks"
+        )
     retention = [1.0] * blocks_of(program)
     for gate in gates:
         retention[gate.block] = gate.retention

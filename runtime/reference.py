@@ -74,6 +74,10 @@ def input_frames(graph: Graph, samples: NDArray[Any]) -> Ints:
 def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -> NDArray[np.bool_] | None:
     """A given schedule [B, blocks, T, N] as [T, B, blocks, N]. Raises InputError where one is missing or misshapen."""
     given = [n for n in graph.nodes.values() if isinstance(n, i.GivenMask)]
+    if not given and masks is not None:
+        raise InputError(
+            "this program does not take routing masks with its samples", "compile with --masks given, or leave them out"
+        )
     if not given:
         return None
     wanted = (samples, max(n.block for n in given) + 1, graph.timesteps, *given[0].out.shape)

@@ -151,7 +151,10 @@ class Quantize:
         weight = np.asarray(linear.weight, np.float64)
         scale = ((1 << self.weight_bits) - 2) / (float(np.abs(weight).max(initial=0)) or 1.0)
         integers, _ = quantize_weights(weight, scale, self.weight_bits)
-        while worst_current(integers, stream.low, stream.high) * summed >= arith.STATE_LIMIT:
+        largest_bias = float(np.abs(linear.bias).max(initial=0))
+        while (
+            worst_current(integers, stream.low, stream.high) + largest_bias * scale
+        ) * summed >= arith.STATE_LIMIT - 1:
             scale /= 2
             integers, _ = quantize_weights(weight, scale, self.weight_bits)
         worst = worst_current(integers, stream.low, stream.high)
@@ -203,10 +206,11 @@ def _layer_change(by: str, lif: f.Lif, fit: LayerFit) -> Change:
         "worst_membrane_bits": (int(fit.worst_current * lif.tau) << arith.MEMBRANE_SHIFT).bit_length(),
         "observed_membrane_bits": fit.observed_membrane.bit_length(),
     }
+    saturates = ", saturates in the worst case" if data["worst_membrane_bits"] > 23 else ""
     text = (
         f"{lif.name}: scale {n.scale:.4g}, θ {lif.threshold:g} → {n.vth}, worst accumulator {bits} of 17 bits "
         f"(seen {data['observed_current_bits']}), membrane {data['worst_membrane_bits']} of 23 bits "
-        f"(seen {data['observed_membrane_bits']}), {fit.clipped} weights clipped, spike mismatch {fit.mismatch:.2%}"
+        f"(seen {data['observed_membrane_bits']}){saturates}, {fit.clipped} weights clipped, spike mismatch {fit.mismatch:.2%}"
     )
     return Change(by, lif.name, text, data)
 

@@ -29,6 +29,7 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # square brackets in help texts are axes, not markup
     )
     app.command("demo")(demo_command)
     app.command("train")(train_command)

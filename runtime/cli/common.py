@@ -28,10 +28,10 @@ class LabelledSamples:
     labels: NDArray[np.int64] | None
 
 
-def console() -> Console:
-    """Where results for people go. Wide enough for its tables when piped."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=140)
+def console(markup: bool = False) -> Console:
+    """Where results for people go. Wide enough for its tables when piped; by default square brackets are text, not markup."""
+    plain = Console(highlight=False, markup=markup)
+    return plain if plain.is_terminal else Console(highlight=False, markup=markup, width=140)
 
 
 def read_array(path: Path) -> NDArray[Any]:

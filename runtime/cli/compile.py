@@ -42,7 +42,7 @@ def compile_command(
     out = console()
     if not quiet:
         for change in program.graph.log:
-            out.print(f"[dim]{change.by}[/dim]  {change.text}")
+            out.print(f"{change.by:24}{change.text}")
     cores = len(program.mapping.cores)
     where = f"{cores} cores on {program.mapping.chips} chip(s) of {spec.name}"
     out.print(f"{output}: {where}, {latency_steps(program.graph)} steps per sample")

@@ -34,7 +34,7 @@ def demo_command(
         import torch  # noqa: F401
     except ImportError as error:
         raise BackendUnavailable("the demo needs PyTorch", "pip install 'pumice[torch,lava]'") from error
-    result = run_demo(plan, make_backend("lava"), lambda text: out.print(f"[dim]· {text}[/dim]"))
+    result = run_demo(plan, make_backend("lava"), lambda text: out.print(f"· {text}", style="dim"))
     figures = demo_dict(result)
     _print(out, result, figures)
     picture = folder / f"{model}.png"
@@ -57,7 +57,7 @@ def _print(out: Console, result: DemoResult, figures: dict) -> None:  # type: ig
         ("Tokens routed, per block and timestep", _retention(figures)),
         ("Per image", _costs(figures)),
     ):
-        out.print(f"\n[bold]{title}[/bold]")
+        out.print(f"\n{title}", style="bold")
         out.print(table)
 
 

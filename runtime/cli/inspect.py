@@ -25,7 +25,7 @@ def inspect_command(
     json: Annotated[Path | None, typer.Option(help="Also write everything, as JSON.")] = None,
 ) -> None:
     """Show what is in a file."""
-    out = console()
+    out = console(markup=True)
     if kind_of(file) == "nir":
         network = inspect_nir(file)
         write_json(json, asdict(network))

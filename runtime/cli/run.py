@@ -34,11 +34,15 @@ def run_command(
     samples = read_samples(input).inputs
     schedule = None if masks is None else read_array(masks).astype(np.bool_)
     if backend == "float":
+        if json is not None:
+            raise InputError("the float backend does not count", "leave out --json")
         arrays = _float_arrays(program, samples, schedule, record)
     else:
         executor = make_backend(backend)
         result = executor.run(read_artifact(program), samples, schedule, record)
         arrays = {"output": result.outputs, "logits": result.logits, **result.spikes}
+        if json is not None and result.counts is None:
+            raise InputError(f"the {backend} backend does not count", "leave out --json, or use --backend reference")
         if result.counts is not None:
             write_json(
                 json,

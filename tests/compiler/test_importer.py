@@ -16,6 +16,7 @@ from pumice.compiler.dialect import annotation, extension
 from pumice.compiler.importer import import_nir
 from pumice.compiler.nir_file import read_nir
 from pumice.errors import InputError, UnsupportedNode
+from pumice.hwsim.scoring import Criterion
 
 
 def test_a_graph_survives_the_file(tmp_path: Path) -> None:
@@ -77,6 +78,42 @@ BAD_NODES: list[tuple[str, Any, type[Exception], str]] = [
     ("lif0", nir.Threshold(np.ones((8, 4, 4))), UnsupportedNode, "'lif0': Threshold is not supported"),
     ("head", nir.Linear(np.ones((3, 9))), InputError, "'head': weight takes 9 values"),
     ("bn0", extension("BatchNorm", (8, 4, 4), (8, 4, 4), {}), InputError, "'bn0': BatchNorm entry is incomplete"),
+]
+
+
+def gate(**changes: Any) -> nir.NIRGraph:
+    attributes = {
+        "block": 0,
+        "height": 4,
+        "width": 4,
+        "retention": 0.5,
+        "criterion": Criterion().as_dict(),
+        "state": "hold",
+        "neurons": ["block.0.q_lif"],
+    }
+    return extension("TokenGate", (8, 16), (8, 16), attributes | changes)
+
+
+def norm(**changes: Any) -> nir.NIRGraph:
+    arrays = {key: np.ones(8) for key in ("gamma", "beta", "mean", "var")}
+    return extension("BatchNorm", (8, 4, 4), (8, 4, 4), {"eps": 1e-5}, arrays=arrays | changes)
+
+
+def attention(heads: int) -> nir.NIRGraph:
+    qkv = ["block.0.q_lif", "block.0.k_lif", "block.0.v_lif"]
+    return extension("SpikingSelfAttention", (8, 16), (8, 16), {"heads": heads, "scale": 0.125}, operands=qkv)
+
+
+BAD_NODES += [
+    ("block.0.gate", gate(state="hodl"), InputError, "'block.0.gate': state 'hodl' is neither hold nor decay"),
+    ("block.0.gate", gate(neurons=["nobody"]), InputError, r"'block.0.gate': gates \['nobody'\], which is no LIF"),
+    ("block.0.gate", gate(height=5), InputError, r"'block.0.gate': a grid of \(5, 4\) for 16 tokens"),
+    ("block.0.gate", gate(retention=2.0), InputError, r"'block.0.gate': retention 2.0 is not in \(0, 1\]"),
+    ("block.0.mlp_gate", extension("TokenGate", (8, 16), (8, 16), {"mask_of": "lif0"}), InputError, "no scoring gate"),
+    ("block.0.ssa", attention(3), InputError, "'block.0.ssa': 3 heads for 8 channels"),
+    ("bn0", norm(var=np.ones(7)), InputError, r"'bn0': var has shape \(7,\) for 8 channels"),
+    ("bn0", norm(mean=np.full(8, np.nan)), InputError, "'bn0': mean holds NaN"),
+    ("bn0", norm(mean=np.full(8, "x", object)), InputError, "'bn0': mean holds NaN, infinity or no numbers"),
 ]
 
 

@@ -1,0 +1,63 @@
+"""What an imported network must satisfy beyond each node's own arrays: shapes that meet, gates that mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pumice.compiler import float_nodes as f
+from pumice.compiler.ir import Node
+from pumice.errors import InputError
+
+
+def check_shapes(nodes: Mapping[str, Node]) -> None:
+    """Raises InputError where inputs of a join differ in shape, heads do not divide channels, or a BatchNorm's arrays are
+    not one number per channel."""
+    for node in nodes.values():
+        shapes = {nodes[name].out.shape for name in node.inputs}
+        if len(shapes) > 1:
+            raise InputError(
+                f"node {node.source!r}: joins {' and '.join(map(str, sorted(shapes)))}", "the shapes must be equal"
+            )
+        channels = node.out.shape[0] if node.out.shape else 0
+        if isinstance(node, f.Attention) and (node.heads < 1 or channels % node.heads or len(node.inputs) != 3):
+            raise InputError(
+                f"node {node.source!r}: {node.heads} heads for {channels} channels", "heads must divide channels"
+            )
+        if isinstance(node, f.BatchNorm):
+            _check_batchnorm(node, channels)
+
+
+def _check_batchnorm(node: f.BatchNorm, channels: int) -> None:
+    for name in ("gamma", "beta", "mean", "var"):
+        shape = getattr(node, name).shape
+        if shape != (channels,):
+            raise InputError(
+                f"node {node.source!r}: {name} has shape {shape} for {channels} channels", "one number per channel"
+            )
+
+
+def check_gates(nodes: Mapping[str, Node]) -> None:
+    """Raises InputError where a token gate names a gate or neuron that is not there, or says what cannot be."""
+    gates = {n.name: n for n in nodes.values() if isinstance(n, f.TokenGate)}
+    for gate in gates.values():
+        if gate.mask_of:
+            if gate.mask_of not in gates or gates[gate.mask_of].mask_of:
+                raise InputError(
+                    f"node {gate.source!r}: takes the mask of {gate.mask_of!r}, which is no scoring gate", ""
+                )
+        else:
+            _check_scoring_gate(gate, nodes)
+
+
+def _check_scoring_gate(gate: f.TokenGate, nodes: Mapping[str, Node]) -> None:
+    tokens = gate.out.shape[1]
+    strangers = [name for name in gate.neurons if not isinstance(nodes.get(name), f.Lif)]
+    problems = {
+        f"gates {strangers[:1]}, which is no LIF": bool(strangers),
+        f"state {gate.state!r} is neither hold nor decay": gate.state not in ("hold", "decay"),
+        f"a grid of {gate.grid} for {tokens} tokens": gate.grid[0] * gate.grid[1] != tokens,
+        f"retention {gate.retention} is not in (0, 1]": not 0 < gate.retention <= 1,
+    }
+    for problem, real in problems.items():
+        if real:
+            raise InputError(f"node {gate.source!r}: {problem}", "export the model again")
