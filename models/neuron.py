@@ -35,9 +35,9 @@ class Surrogate:
     def derivative(self, distance: Tensor) -> Tensor:
         """d spike / d membrane at `distance` = u - θ; any shape, elementwise."""
         if self.kind == "triangle":
-            return (self.width - distance.abs()).clamp_min_(0.0)
+            return distance.abs().neg_().add_(self.width).clamp_min_(0.0)
         if self.kind == "atan":
-            return (self.width / 2) / (1 + (math.pi / 2 * self.width * distance) ** 2)
+            return distance.mul(math.pi / 2 * self.width).square_().add_(1.0).reciprocal_().mul_(self.width / 2)
         sigmoid = torch.sigmoid(self.width * distance)
         return sigmoid.mul_(1 - sigmoid).mul_(self.width)
 

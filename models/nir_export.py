@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nir
 import numpy as np
@@ -151,7 +151,7 @@ def _head(build: _Builder, last: str) -> None:
     config = build.model.config
     channels, classes = (config.embed_dims,), (config.num_classes,)
     last = build.add("token_mean", extension("TokenMean", (config.embed_dims, config.tokens), channels, {}), last)
-    head = cast(nn.Linear, build.model.head)
+    head = build.model.head
     last = build.add("head", nir.Affine(nir_nodes.array(head.weight), nir_nodes.array(head.bias)), last)
     last = build.add("time_mean", extension("TimeMean", classes, classes, {}), last)
     build.add("output", nir.Output(np.array(classes)), last)

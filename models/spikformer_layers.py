@@ -49,14 +49,14 @@ class PatchEmbed(nn.Module):
 
     def _conv_bn_lif(self, x: Tensor, conv: str, norm: str, lif: str) -> Tensor:
         current = self.get_submodule(norm)(self.get_submodule(conv)(x.flatten(0, 1)))
-        spikes: Tensor = self.get_submodule(lif)(current.unflatten(0, x.shape[:2]))
+        spikes: Tensor = self.get_submodule(lif)(current.view(*x.shape[:2], *current.shape[1:]))
         return spikes
 
     def _pooled(self, spikes: Tensor, stage: int) -> Tensor:
         if stage not in self.pool_stages:
             return spikes
         pooled: Tensor = self.pool(spikes.flatten(0, 1))
-        return pooled.unflatten(0, spikes.shape[:2])
+        return pooled.view(*spikes.shape[:2], *pooled.shape[1:])
 
 
 class SSA(nn.Module):
@@ -82,11 +82,9 @@ class SSA(nn.Module):
 
     def coincidences(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(q kᵀ) v · 0.125 per head; binary `[T, B, N, C]` each. Sums of integers: both orders of the product are exact."""
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(2, 3) for x in (q, k, v))
-        if q.shape[-1] < q.shape[-2]:
-            product = q @ (k.transpose(-1, -2) @ v)
-        else:
-            product = (q @ k.transpose(-1, -2)) @ v
+        q, k, v = (x.view(*x.shape[:3], self.heads, -1).transpose(2, 3) for x in (q, k, v))
+        k = k.transpose(-1, -2)
+        product = q @ (k @ v) if q.shape[-1] < q.shape[-2] else (q @ k) @ v
         return product.transpose(2, 3).flatten(3) * ATTENTION_SCALE
 
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class TrainingOptions:
     token_dropout: float = 0.5
     dropout_retention: tuple[float, float] = (0.3, 0.9)
     threads: int = 2
-    surrogate: Surrogate = Surrogate("sigmoid", 4.0)
+    surrogate: Surrogate = field(default_factory=Surrogate)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "threads"):
@@ -126,7 +126,7 @@ def evaluate(model: Spikformer, samples: Samples, batch: int = 120) -> tuple[flo
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        logits = torch.cat([model(images) for images in samples.images.split(batch)])
+        logits = torch.cat([model(images) for images in torch.split(samples.images, batch)])
     model.train(was_training)
     accuracy = (logits.argmax(1) == samples.labels).double().mean().item()
     return accuracy, nn.functional.cross_entropy(logits, samples.labels).item()
@@ -194,7 +194,7 @@ def _batches(samples: int, batch: int) -> Iterator[Tensor]:
     """Shuffled index batches of equal size; the few samples left over wait for the next shuffle."""
     order = torch.randperm(samples)
     size = min(batch, samples)
-    return iter(order[: samples // size * size].split(size))
+    return iter(torch.split(order[: samples // size * size], size))
 
 
 def _rate(step: int, samples: Samples, options: TrainingOptions) -> float:

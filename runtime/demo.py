@@ -155,6 +155,7 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
         "synops_unpruned": synops_dict(off.counts),
         "mask_bits": live.counts.mask_bits / live.counts.samples,
         "score_operations": live.counts.score_operations / live.counts.samples,
+        "energy_excludes": ["off-core token scorer", "mask lookup"],
         "energy_nj": {name: {"pruned": pruned[name], "unpruned": unpruned[name]} for name in pruned},
         "device": result.unpruned_float.device,
         "seconds": result.seconds,

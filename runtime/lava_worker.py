@@ -44,7 +44,7 @@ def main() -> None:
 def end_all() -> None:
     """End every process of this group, without the waiting of an orderly exit."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.killpg(0, signal.SIGTERM)
+    os.killpg(os.getpid(), signal.SIGTERM)  # the group it leads, never the one it was started from
     os._exit(1)
 
 

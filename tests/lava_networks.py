@@ -73,6 +73,42 @@ def odd_shapes(seed: int = 0) -> Program:
     )
 
 
+def both_attentions(seed: int = 0) -> Program:
+    """The same attention, two heads, lowered in both orders side by side; input and samples as in `odd_shapes`."""
+    rng = np.random.default_rng(seed)
+    tokens, heads, shift, top = (CHANNELS, 35), 2, 4, 1 << 14
+    frame = TensorType((2, 7, 5), "graded", -128, 127)
+    nodes: list[Node] = [
+        i.GradedInput("input", (), frame, "input", 1.0),
+        i.Reshape("flat", ("input",), TensorType((2, 35), "graded", -128, 127), "flat"),
+    ]
+
+    def lif(name: str, source: str, vth: int) -> i.IntLif:
+        return i.IntLif(name, (source,), spikes(*tokens), name, vth, 2048, np.arange(CHANNELS), 6, 1.0)
+
+    def half(pattern: i.Pattern, a: str, b: str, out: TensorType) -> i.SpikeMatmul:
+        return i.SpikeMatmul(pattern, (a, b), out, pattern, pattern, heads, 0 if out.dtype == "graded" else shift)
+
+    for name in "qkv":
+        weight = rng.integers(-128, 128, (CHANNELS, 2, 1, 1)) * 2
+        nodes.append(i.Synapse(f"{name}_in", ("flat",), currents(*tokens), name, weight, (1, 1), (0, 0), 1.0))
+        nodes.append(lif(name, f"{name}_in", 9000))
+    product = TensorType(tokens, "current", 0, top)
+    nodes += [
+        half("scores", "q", "k", TensorType((heads * 35, 35), "graded", 0, 2)),
+        half("scores-values", "scores", "v", product),
+        lif("by_scores", "scores-values", 40),
+        half("keys-values", "k", "v", TensorType((CHANNELS, CHANNELS // heads), "graded", 0, 35)),
+        half("queries-context", "q", "keys-values", product),
+        lif("by_context", "queries-context", 40),
+        i.Sum("both", ("scores-values", "queries-context"), TensorType(tokens, "current", 0, 2 * top), "both"),
+        i.Readout(
+            "out", ("both",), TensorType((CHANNELS,), "graded", 0, 1 << 23), "out", np.zeros(CHANNELS, np.int64), 1.0
+        ),
+    ]
+    return program_of(nodes, "out")
+
+
 def odd_samples(samples: int, seed: int = 1) -> np.ndarray:
     """Samples [B, T, 2, 7, 5] for `odd_shapes`."""
     return np.random.default_rng(seed).integers(-140, 140, (samples, 3, 2, 7, 5))

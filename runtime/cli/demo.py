@@ -49,6 +49,7 @@ def demo_command(
 
 
 def _print(out: Console, result: DemoResult, figures: dict) -> None:  # type: ignore[type-arg]
+    divergence = result.agreement.first or "none"
     for title, table in (
         ("What each pass did", _changes(result)),
         ("Accuracy on the test images", _accuracies(result, figures)),
@@ -59,6 +60,10 @@ def _print(out: Console, result: DemoResult, figures: dict) -> None:  # type: ig
     ):
         out.print(f"\n{title}", style="bold")
         out.print(table)
+    out.print(f"\nfirst spike that differs from the float model's: {divergence}", style="dim")
+    out.print(
+        "energies are counts times published prices; the off-core token scorer has none and is not in them", style="dim"
+    )
 
 
 def _changes(result: DemoResult) -> Table:
@@ -103,7 +108,6 @@ def _agreement(result: DemoResult) -> Table:
     for layer in result.agreement.layers:
         table.add_row(layer.layer, f"{layer.spikes:.2%}", f"{layer.rate_expected:.2%}", f"{layer.rate_got:.2%}")
     table.add_row("all layers", f"{result.agreement.spikes:.3%}", "", "")
-    table.add_row("first divergence", str(result.agreement.first or "none"), "", "")
     return table
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from lava_networks import currents, odd_samples, odd_shapes
+from lava_networks import both_attentions, currents, odd_samples, odd_shapes
 from networks import TinySpikformer, images
 from numpy.typing import NDArray
 
@@ -82,6 +82,12 @@ def test_given_masks_route_as_in_the_reference(compiled: Callable[..., Program])
 def test_odd_shapes_sums_and_biases_equal_the_reference() -> None:
     reference = compare(odd_shapes(), odd_samples(4))
     assert all(0 < layer.mean() < 1 for layer in reference.spikes.values())
+
+
+def test_both_orders_of_attention_equal_the_reference_and_each_other() -> None:
+    reference = compare(both_attentions(), odd_samples(3))
+    assert 0.1 < reference.spikes["by_scores"].mean() < 0.9
+    np.testing.assert_array_equal(reference.spikes["by_scores"], reference.spikes["by_context"])
 
 
 def test_stock_conv_gives_the_same_as_stock_sparse() -> None:
