@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler.program import Program
 from pumice.errors import BackendUnavailable, InputError
-from pumice.runtime.lava_job import Job, SynapseProcess, allocate, collect, files
+from pumice.runtime.lava_job import Job, SynapseProcess, allocate, check_widths, collect, files
 from pumice.runtime.lava_watchdog import run_worker
 from pumice.runtime.reference import input_frames, mask_schedule
 from pumice.runtime.result import RunResult
@@ -50,6 +50,7 @@ class LavaBackend:
     ) -> RunResult:
         """Run samples through the Lava network of a program, in a worker process."""
         graph, frames = program.graph, input_frames(program.graph, inputs)
+        check_widths(graph)
         schedule = mask_schedule(graph, masks, frames.shape[1])
         with tempfile.TemporaryDirectory(prefix="pumice-lava-") as folder:
             records = files(graph, record, Path(folder))
@@ -61,9 +62,17 @@ class LavaBackend:
 
 def check_lava() -> None:
     """Raises BackendUnavailable where Lava is not installed. Looks without importing: Lava changes how Python forks."""
-    if find_spec("lava") is None or find_spec("lava.magma") is None:
+    if not installed("lava.magma"):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise BackendUnavailable(
             f"the lava backend needs lava-nc, which is not installed here (Python {version})",
             "pip install 'pumice[lava]' on Python 3.10",
         )
+
+
+def installed(module: str) -> bool:
+    """Whether a module could be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it is missing
+        return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from lava.proc.lif.process import LIFReset
@@ -15,15 +15,14 @@ from lava.proc.lif.process import LIFReset
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.passes.balance_delays import depths
-from pumice.errors import RunError
 from pumice.hwsim import arith
 from pumice.hwsim.lava.neurons import GatedLif, LiveMask, Readout, SpikeMatmul, TokenGate
-from pumice.hwsim.lava.wiring import Delay, FrameSource, OrPool, Recorder, Sum
+from pumice.hwsim.lava.wiring import DelayLine, FrameSource, OrPool, Recorder, Sum
 from pumice.hwsim.scoring import tokens_kept
 from pumice.runtime.lava_job import Job, source_frames
 from pumice.runtime.lava_synapse import synapse
 
-INT32 = 1 << 31
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +46,6 @@ def build(job: Job) -> Any:
     """The network of Lava Processes of a job, connected; returns the read-out's Process, by which Lava runs them all."""
     network = Network(job, depths(job.graph))
     for node in job.graph.nodes.values():
-        if max(node.out.high, -node.out.low) >= INT32:
-            raise RunError(f"{node.name}: values of {node.out.bits} bits", "a Lava port carries 32")
         network.ports[node.name] = add(network, node)
     add_recorders(network)
     return network.ports[job.graph.output].process
@@ -79,8 +76,7 @@ def add(network: Network, node: Node) -> Any:
             gate = TokenGate(shape=node.out.shape, name=node.name)
             return joined(network, node, gate.out, gate.x, gate.mask)
         case i.Delay():
-            delay = Delay(size=size(node), steps=node.steps, name=node.name)
-            return joined(network, node, delay.out, delay.x)
+            return network.ports[node.name] if node.name in network.ports else add_delays(network, node)
         case i.Readout():
             return add_readout(network, node)
         case _:
@@ -135,11 +131,23 @@ def add_sum(network: Network, node: i.Sum) -> Any:
     for index, name in enumerate(node.inputs):
         port = network.ports[name]
         if name in node.inputs[:index]:
-            relay = Delay(size=size(node), steps=0, name=f"{node.name}.relay{index}")
+            relay = DelayLine(size=size(node), steps=[0], name=f"{node.name}.relay{index}")
             port.connect(relay.x)
-            port = relay.out
+            port = relay.out0
         port.connect(total.x)
     return total.out
+
+
+def add_delays(network: Network, node: i.Delay) -> Any:
+    """A line for this delay and all others of the same source."""
+    source = node.inputs[0]
+    delays = [n for n in network.job.graph.nodes.values() if isinstance(n, i.Delay) and n.inputs[0] == source]
+    for taps in batches(delays, DelayLine.TAPS):
+        line = DelayLine(size=size(node), steps=[tap.steps for tap in taps], name=f"{taps[0].name}…")
+        network.ports[source].connect(line.x)
+        for index, tap in enumerate(taps):
+            network.ports[tap.name] = getattr(line, f"out{index}")
+    return network.ports[node.name]
 
 
 def add_matmul(network: Network, node: i.SpikeMatmul) -> Any:
@@ -187,6 +195,6 @@ def add_recorders(network: Network) -> None:
             network.ports[name].connect(getattr(recorder, f"x{port}"))
 
 
-def batches(names: list[str], length: int) -> Iterator[list[str]]:
-    """The names in runs of `length`."""
-    return (names[start : start + length] for start in range(0, len(names), length))
+def batches(items: list[Item], length: int) -> Iterator[list[Item]]:
+    """The items in runs of `length`."""
+    return (items[start : start + length] for start in range(0, len(items), length))

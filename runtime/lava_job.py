@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.passes.balance_delays import depths
+from pumice.errors import RunError
 from pumice.runtime.result import RunResult
 
 SynapseProcess = Literal["sparse", "conv"]
@@ -39,6 +40,13 @@ class Job:
     def steps(self) -> int:
         """Time steps until the last sample is read out."""
         return self.graph.timesteps * self.samples + depths(self.graph)[self.graph.output]
+
+
+def check_widths(graph: Graph) -> None:
+    """Raises RunError where a node's values do not fit the int32 of Lava's ports."""
+    for node in graph.nodes.values():
+        if max(node.out.high, -node.out.low) >= 1 << 31:
+            raise RunError(f"{node.name}: values of {node.out.bits} bits", "a Lava port carries 32")
 
 
 def files(graph: Graph, record: bool, folder: Path) -> dict[str, Path]:

@@ -75,7 +75,9 @@ def failure(folder: Path, status: int, seen: str) -> RunError:
     said = read(folder / "failure").strip() or f"its supervisor ended with exit status {status}"
     lines = said.splitlines()
     where, what = lines[0], lines[-1]
-    error = RunError(f"Lava ({seen}): {where}" if where == what else f"Lava ({seen}): {where}: {what}")
+    # A write that shared memory has no room for ends in SIGBUS; a container has 64 MB unless told otherwise.
+    hint = "/dev/shm is too small: docker run --shm-size=1g" if what.endswith(f"status {-signal.SIGBUS}") else ""
+    error = RunError(f"Lava ({seen}): {where}" if where == what else f"Lava ({seen}): {where}: {what}", hint)
     error.__cause__ = WorkerTraceback("\n".join([said, *read(folder / "log").splitlines()[-20:]]))
     return error
 

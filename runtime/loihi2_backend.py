@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler.program import Program
 from pumice.errors import BackendUnavailable
-from pumice.runtime.lava_backend import LavaBackend, check_lava
+from pumice.runtime.lava_backend import LavaBackend, check_lava, installed
 from pumice.runtime.result import RunResult
 
 EXTENSION = "lava.utils.loihi2_profiler"  # what lava.utils.loihi.is_installed() looks for
@@ -49,7 +48,7 @@ def missing_for_hardware(environment: Mapping[str, str]) -> str:
 
     Looks without importing or asking Lava: its own check for SLURM fails on machines without it.
     """
-    if find_spec(EXTENSION) is None:
+    if not installed(EXTENSION):
         return "Intel's Lava extension for Loihi (lava-loihi), which is not installed here"
     if "LOIHI_GEN" not in environment:
         return "a Loihi 2 host: call lava.utils.loihi.use_slurm_host or use_ethernet_host first"

@@ -109,6 +109,20 @@ def both_attentions(seed: int = 0) -> Program:
     return program_of(nodes, "out")
 
 
+def many_delays(taps: int = 9) -> Program:
+    """The input meets itself `taps` times on its way, each time one step later. Input and samples as in `odd_shapes`."""
+    frame = TensorType((2, 35), "graded", -128 * (taps + 1), 128 * (taps + 1))
+    nodes: list[Node] = [
+        i.GradedInput("input", (), TensorType((2, 7, 5), "graded", -128, 127), "input", 1.0),
+        i.Reshape("flat", ("input",), frame, "flat"),
+        i.Sum("sum0", ("flat",), frame, "sum0"),
+    ]
+    nodes += [i.Sum(f"sum{k}", (f"sum{k - 1}", "flat"), frame, f"sum{k}") for k in range(1, taps + 1)]
+    readout = TensorType((2,), "graded", -(1 << 23), 1 << 23)
+    nodes.append(i.Readout("out", (f"sum{taps}",), readout, "out", np.array([5, -5]), 1.0))
+    return program_of(nodes, "out")
+
+
 def odd_samples(samples: int, seed: int = 1) -> np.ndarray:
     """Samples [B, T, 2, 7, 5] for `odd_shapes`."""
     return np.random.default_rng(seed).integers(-140, 140, (samples, 3, 2, 7, 5))

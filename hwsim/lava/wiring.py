@@ -46,36 +46,54 @@ class PyFrameSource(PyLoihiProcessModel):
         self.out.send(frame.reshape(-1).astype(np.int32))
 
 
-class Delay(AbstractProcess):
-    """The input [size], `steps` time steps later; 0 passes it on."""
+class DelayLine(AbstractProcess):
+    """The input [size] at out0 … out7, each tap its own number of `steps` later; 0 passes it on.
 
-    def __init__(self, *, size: int, steps: int, name: str) -> None:
+    One Process for all delays of a source: what Lava spends on a step grows faster than the number of Processes.
+    """
+
+    TAPS = 8
+
+    def __init__(self, *, size: int, steps: list[int], name: str) -> None:
         super().__init__(size=size, steps=steps, name=name)
         self.x = InPort(shape=(size,))
-        self.out = OutPort(shape=(size,))
+        self.out0, self.out1, self.out2, self.out3, self.out4, self.out5, self.out6, self.out7 = (
+            OutPort(shape=(size,)) for _ in range(self.TAPS)
+        )
 
 
-@implements(proc=Delay, protocol=LoihiProtocol)
+@implements(proc=DelayLine, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class PyDelay(PyLoihiProcessModel):
-    """A ring of the last `steps` frames."""
+class PyDelayLine(PyLoihiProcessModel):
+    """A ring of the frames that are still on their way."""
 
     x: PyInPort = INPUTS
-    out: PyOutPort = OUTPUTS
+    out0: PyOutPort = OUTPUTS
+    out1: PyOutPort = OUTPUTS
+    out2: PyOutPort = OUTPUTS
+    out3: PyOutPort = OUTPUTS
+    out4: PyOutPort = OUTPUTS
+    out5: PyOutPort = OUTPUTS
+    out6: PyOutPort = OUTPUTS
+    out7: PyOutPort = OUTPUTS
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.ring = np.zeros((proc_params["steps"], proc_params["size"]), np.int32)
+        self.ring = np.zeros((max(1, *proc_params["steps"]), proc_params["size"]), np.int32)
 
     def run_spk(self) -> None:
-        """Send the oldest frame, then put the new one in its place."""
-        if len(self.ring) == 0:
-            self.out.send(self.x.recv())
-            return
-        slot = self.time_step % len(self.ring)
-        self.out.send(self.ring[slot])
-        self.ring[slot] = self.x.recv()
+        """Send every frame that is due, then receive."""
+        ports = (self.out0, self.out1, self.out2, self.out3, self.out4, self.out5, self.out6, self.out7)
+        taps = list(zip(ports, self.proc_params["steps"], strict=False))
+        for port, steps in taps:
+            if steps > 0:
+                port.send(self.ring[(self.time_step - steps) % len(self.ring)])
+        frame = self.x.recv()
+        for port, steps in taps:
+            if steps == 0:
+                port.send(frame)
+        self.ring[self.time_step % len(self.ring)] = frame
 
 
 class Sum(AbstractProcess):

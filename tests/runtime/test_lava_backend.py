@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from lava_networks import both_attentions, currents, odd_samples, odd_shapes
+from lava_networks import both_attentions, currents, many_delays, odd_samples, odd_shapes
 from networks import TinySpikformer, images
 from numpy.typing import NDArray
 
@@ -88,6 +88,10 @@ def test_both_orders_of_attention_equal_the_reference_and_each_other() -> None:
     reference = compare(both_attentions(), odd_samples(3))
     assert 0.1 < reference.spikes["by_scores"].mean() < 0.9
     np.testing.assert_array_equal(reference.spikes["by_scores"], reference.spikes["by_context"])
+
+
+def test_more_delays_of_one_source_than_a_line_has_taps() -> None:
+    compare(many_delays(), odd_samples(3))
 
 
 def test_stock_conv_gives_the_same_as_stock_sparse() -> None:

@@ -85,12 +85,15 @@ def test_a_child_that_raises_before_it_sends_ends_the_run_with_its_traceback(tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_child_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "hint"), [(signal.SIGKILL, ""), (signal.SIGBUS, "--shm-size")])
+def test_a_killed_child_ends_the_run(number: signal.Signals, hint: str, tmp_path: Path) -> None:
     run = Run(odd_shapes())
     group = wait_for_network(os.getpid(), PROCESSES)
     memory = running(group)
-    os.kill(members(group)[PROCESSES // 2], signal.SIGKILL)
-    assert "ended with exit status -9" in str(run.error_within(10))
+    os.kill(members(group)[PROCESSES // 2], number)
+    error = run.error_within(10)
+    assert f"ended with exit status -{int(number)}" in str(error)
+    assert hint in error.hint
     assert wait_until(nothing_left(group, memory), 1)
     assert not list(tmp_path.iterdir())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -35,11 +37,21 @@ def test_an_extension_without_a_board_is_not_enough(monkeypatch: pytest.MonkeyPa
 def test_without_lava_both_backends_say_what_to_install(
     compiled: Callable[..., Program], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lava_backend, "find_spec", lambda name: None)
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(lava_backend, "find_spec", missing)
     for backend in (lava_backend.LavaBackend(), Loihi2Backend()):
         with pytest.raises(BackendUnavailable, match="lava-nc") as caught:
             backend.run(compiled(), images(TinySpikformer(), 1))
         assert caught.value.hint == "pip install 'pumice[lava]' on Python 3.10"
+
+
+def test_looking_for_lava_does_not_import_it() -> None:
+    """Importing Lava fixes how every later process of the caller starts."""
+    code = "import sys; from pumice.runtime import loihi2_backend as b; b.installed('lava.magma'); b.missing_for_hardware({})"
+    check = "assert not {'lava.magma', 'multiprocessing.context'} & set(sys.modules), sorted(sys.modules)"
+    subprocess.run([sys.executable, "-c", f"{code}; {check}"], timeout=60, check=True)
 
 
 @pytest.mark.loihi2
