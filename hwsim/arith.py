@@ -107,7 +107,8 @@ def exact_matmul(a: NDArray[Any], b: NDArray[Any], bound: int) -> Ints:
     a: [..., M, K], b: [..., K, N]; bound: an upper bound of sum |a||b| over K, and of every |a| and |b|.
     """
     dtype = exact_dtype(bound)
-    return np.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False)).astype(np.int64)
+    product = np.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False))
+    return np.asarray(product, np.int64)
 
 
 def or_pool(spikes: NDArray[Any], kernel: int, stride: int, padding: int) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pumice.compiler.options import CompileOptions, MaskMode
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import Quantized, finish, quantize
 from pumice.compiler.program import Program
+from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.attribution import Rung, ladder
 from pumice.runtime.float_model import FloatRun, run_float
@@ -30,11 +31,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """What the demo runs. retention: tokens kept, one ratio per block. lava_samples: how many samples run on Lava."""
+    """What the demo runs. retention: tokens kept, one ratio per block. criterion: how tokens are scored. lava_samples: how
+    many samples run on Lava."""
 
     model: str = "spikformer-digits"
     chip: str = "loihi2"
-    retention: tuple[float, ...] = (0.5, 0.5)
+    retention: tuple[float, ...] = (0.6, 0.4)
+    criterion: Criterion = field(default_factory=lambda: Criterion(alpha=0.25))
     lava_samples: int = 16
     folder: Path = Path("out")
 
@@ -68,10 +71,9 @@ class DemoResult:
 
 def run_demo(plan: DemoPlan, lava: Backend, say: Say) -> DemoResult:
     """Runs the plan; `say` is told what is being done. Raises PumiceError as the parts do."""
-    from pumice.models.nir_export import to_nir, write_nir
-
     from pumice.models.checkpoints import load_zoo
     from pumice.models.digits import load_digits
+    from pumice.models.nir_export import to_nir, write_nir
     from pumice.models.token_pruning import TokenPruning
 
     started = time.perf_counter()
@@ -80,7 +82,7 @@ def run_demo(plan: DemoPlan, lava: Backend, say: Say) -> DemoResult:
     inputs, labels = digits.test.images.numpy(), digits.test.labels.numpy()
     say(f"running the float model on {len(inputs)} test images")
     unpruned_float = run_float(model, inputs, record=False)
-    model.pruning = TokenPruning(plan.retention)
+    model.pruning = TokenPruning(plan.retention, plan.criterion)
     pruned_float = run_float(model, inputs)
     say("exporting to NIR, reading it back, quantizing")
     path = plan.folder / f"{plan.model}.nir"

@@ -44,11 +44,11 @@ class _Builder:
         self.edges += [(source, name) for source in sources]
         return name
 
-    def batchnorm(self, name: str, shape: tuple[int, ...], source: str) -> str:
+    def batchnorm(self, name: str, shape: tuple[int, ...], source: str, lift: float = 0.0) -> str:
         c = shape[0]
         arrays = {
             "gamma": self.rng.uniform(0.8, 1.6, c),
-            "beta": self.rng.uniform(0.2, 1.2, c),
+            "beta": lift + self.rng.uniform(0.2, 1.2, c),
             "mean": self.rng.normal(0, 0.2, c),
             "var": self.rng.uniform(0.5, 1.5, c),
         }
@@ -62,11 +62,11 @@ class _Builder:
         )
         return self.add(name, node, source)
 
-    def token_layer(self, name: str, out: int, into: int, tokens: int, source: str) -> str:
+    def token_layer(self, name: str, out: int, into: int, tokens: int, source: str, lift: float = 0.0) -> str:
         weight = self.rng.normal(0, 1.2 / np.sqrt(into), (out, into, 1))
         conv = nir.Conv1d(tokens, weight, 1, 0, 1, 1, self.rng.normal(0, 0.1, out))
         self.add(f"{name}_linear", conv, source)
-        self.batchnorm(f"{name}_bn", (out, tokens), f"{name}_linear")
+        self.batchnorm(f"{name}_bn", (out, tokens), f"{name}_linear", lift)
         return self.lif(f"{name}_lif", (out, tokens), f"{name}_bn")
 
 
@@ -119,7 +119,7 @@ def _block(b: _Builder, index: int, c: int, side: int, x: str) -> str:
         "neurons": gated,
     }
     gate = b.add(f"{name}.gate", extension("TokenGate", (c, tokens), (c, tokens), attributes), x)
-    qkv = [b.token_layer(f"{name}.{part}", c, c, tokens, gate) for part in "qkv"]
+    qkv = [b.token_layer(f"{name}.{part}", c, c, tokens, gate, lift=1.0) for part in "qkv"]  # so that attention is busy
     ssa = extension(
         "SpikingSelfAttention", (c, tokens), (c, tokens), {"heads": config.heads, "scale": 0.125}, operands=qkv
     )

@@ -15,6 +15,7 @@ from pumice.compiler.evaluate import attention, evaluate
 from pumice.compiler.ir import Change, Graph, Node, TensorType, rebuilt
 from pumice.compiler.quantization import (
     LayerFit,
+    LayerProblem,
     NeuronIntegers,
     fit_layer,
     input_grid,
@@ -101,17 +102,19 @@ class Quantize:
                 x, weight, conv.stride, conv.padding, max(abs(source.out.low), source.out.high), len(conv.out.shape)
             )
 
-        fit = fit_layer(
-            np.asarray(conv.weight, np.float64),
-            np.asarray(conv.bias, np.float64),
-            lif,
-            scale,
-            (source.out.low, source.out.high),
-            self.weight_bits,
-            chip,
-            currents,
-            values[lif.name] > 0,
+        bias = np.asarray(conv.bias, np.float64)
+        mean_current = values[conv.name].mean(axis=(0, 1, *range(3, values[conv.name].ndim))) - bias
+        layer = LayerProblem(
+            weight=np.asarray(conv.weight, np.float64),
+            bias=bias,
+            lif=lif,
+            input_scale=scale,
+            input_range=(source.out.low, source.out.high),
+            currents=currents,
+            mean_current=mean_current,
+            target=values[lif.name] > 0,
         )
+        fit = fit_layer(layer, self.weight_bits, chip)
         out = TensorType(conv.out.shape, "current", -fit.worst_current, fit.worst_current)
         synapse = i.Synapse(
             conv.name, conv.inputs, out, conv.source, fit.weight, conv.stride, conv.padding, fit.neurons.scale
@@ -193,6 +196,7 @@ def _neurons(lif: f.Lif, n: NeuronIntegers) -> i.IntLif:
 def _layer_change(by: str, lif: f.Lif, fit: LayerFit) -> Change:
     n = fit.neurons
     bits = fit.worst_current.bit_length()
+    worst_membrane = (int(fit.worst_current * lif.tau) << arith.MEMBRANE_SHIFT).bit_length()
     data = {
         "scale": n.scale,
         "threshold": lif.threshold,
@@ -203,13 +207,13 @@ def _layer_change(by: str, lif: f.Lif, fit: LayerFit) -> Change:
         "clipped_weights": fit.clipped,
         "worst_current_bits": bits,
         "observed_current_bits": fit.observed_current.bit_length(),
-        "worst_membrane_bits": (int(fit.worst_current * lif.tau) << arith.MEMBRANE_SHIFT).bit_length(),
+        "worst_membrane_bits": worst_membrane,
         "observed_membrane_bits": fit.observed_membrane.bit_length(),
     }
-    saturates = ", saturates in the worst case" if data["worst_membrane_bits"] > 23 else ""
+    saturates = ", saturates in the worst case" if worst_membrane > 23 else ""
     text = (
         f"{lif.name}: scale {n.scale:.4g}, θ {lif.threshold:g} → {n.vth}, worst accumulator {bits} of 17 bits "
-        f"(seen {data['observed_current_bits']}), membrane {data['worst_membrane_bits']} of 23 bits "
+        f"(seen {data['observed_current_bits']}), membrane {worst_membrane} of 23 bits "
         f"(seen {data['observed_membrane_bits']}){saturates}, {fit.clipped} weights clipped, spike mismatch {fit.mismatch:.2%}"
     )
     return Change(by, lif.name, text, data)

@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pumice.runtime.demo_picture import draw
 from rich.console import Console
 from rich.table import Table
 
 from pumice.errors import BackendUnavailable, InputError
+from pumice.hwsim.scoring import Criterion
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli.common import console, write_json
 from pumice.runtime.cli.export import parse_schedule
 from pumice.runtime.demo import DemoPlan, DemoResult, demo_dict, run_demo
+from pumice.runtime.demo_picture import draw
 from pumice.runtime.report import report_dict
 
 
 def demo_command(
     model: Annotated[str, typer.Option(help="A model of the zoo.")] = "spikformer-digits",
-    retention: Annotated[str, typer.Option(help="Share of tokens each block keeps.")] = "0.5,0.5",
+    retention: Annotated[str, typer.Option(help="Share of tokens each block keeps.")] = "0.6,0.4",
+    alpha: Annotated[float, typer.Option(help="Weight of IRToP's spatial score; 0.5 is Eq. 13's plain sum.")] = 0.25,
     lava_samples: Annotated[int, typer.Option(help="Test images to run on Lava, at least 1.")] = 16,
     folder: Annotated[Path, typer.Option(help="Where artifact, JSON and picture go.")] = Path("out"),
     json: Annotated[Path | None, typer.Option(help="Write the figures here too.")] = None,
@@ -29,7 +31,9 @@ def demo_command(
     if lava_samples < 1:
         raise InputError(f"--lava-samples {lava_samples}", "run at least one image on Lava")
     out = console()
-    plan = DemoPlan(model=model, retention=parse_schedule(retention), lava_samples=lava_samples, folder=folder)
+    if not 0 <= alpha <= 1:
+        raise InputError(f"--alpha {alpha}", "choose a weight in [0, 1]")
+    plan = DemoPlan(model, "loihi2", parse_schedule(retention), Criterion(alpha=alpha), lava_samples, folder)
     try:
         import torch  # noqa: F401
     except ImportError as error:

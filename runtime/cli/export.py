@@ -27,6 +27,7 @@ def export_command(
     first_step: Annotated[str, typer.Option(help="Scores at t=1: both, or spatial only.")] = "both",
     shared: Annotated[bool, typer.Option("--shared", help="One mask for all timesteps, as the official code.")] = False,
     state: Annotated[str, typer.Option(help="What gated neurons do with their membrane: hold or decay.")] = "hold",
+    silent: Annotated[float, typer.Option(help="Spatial score of a token without a spike.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the random criterion.")] = 0,
 ) -> None:
     """Write a trained model, with its token pruning, to a NIR file that any `nir.read` loads."""
@@ -34,7 +35,7 @@ def export_command(
     network = read_model(model)
     if retention:
         try:
-            rule = Criterion(criterion, window, alpha, first_step, not shared, seed=seed)  # type: ignore[arg-type]
+            rule = Criterion(criterion, window, alpha, first_step, not shared, silent, seed)  # type: ignore[arg-type]
         except ValueError as error:
             raise InputError(str(error), "see `pumice export --help`") from error
         network.pruning = token_pruning(parse_schedule(retention), rule, state)
