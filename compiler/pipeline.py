@@ -27,6 +27,7 @@ from pumice.compiler.program import Program
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec
+from pumice.progress import Progress, no_progress
 
 
 class Pass(Protocol):
@@ -38,6 +39,10 @@ class Pass(Protocol):
 
 
 Watcher = Callable[[str, Graph], None]
+
+
+def unwatched(name: str, graph: Graph) -> None:
+    """For callers that do not look between passes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +60,15 @@ def compile_nir(
     calibration: NDArray[Any],
     chip: ChipSpec,
     options: CompileOptions,
-    watch: Watcher | None = None,
+    watch: Watcher = unwatched,
+    progress: Progress = no_progress,
 ) -> Program:
     """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them.
 
-    `watch(pass name, graph)` is called after each pass. Raises PumiceError for what cannot be compiled.
+    `watch(pass name, graph)` is called after each pass; `progress` is told how far quantization is, the longest of them.
+    Raises PumiceError for what cannot be compiled.
     """
-    return finish(quantize(network, calibration, chip, options, watch), chip, options, watch)
+    return finish(quantize(network, calibration, chip, options, watch, progress), chip, options, watch)
 
 
 def quantize(
@@ -69,18 +76,19 @@ def quantize(
     calibration: NDArray[Any],
     chip: ChipSpec,
     options: CompileOptions,
-    watch: Watcher | None = None,
+    watch: Watcher = unwatched,
+    progress: Progress = no_progress,
 ) -> Quantized:
     """The first half of `compile_nir`: from NIR to integers."""
     imported = import_nir(network)
     verify(imported, chip, "import-nir")
     check_samples(imported, calibration, "calibration data")
     folded = run_passes(imported, [FoldBatchNorm()], chip, watch)
-    integers = Quantize(calibration, options.weight_bits, options.input_bits)
+    integers = Quantize(calibration, options.weight_bits, options.input_bits, progress)
     return Quantized(folded, run_passes(folded, [integers], chip, watch), calibration, source_digest(network))
 
 
-def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher | None = None) -> Program:
+def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Program:
     """The second half of `compile_nir`: masks, attention, delays, cores."""
     masks = static_masks(network.folded, network.calibration) if options.masks == "static" else {}
     passes: list[Pass] = [
@@ -92,13 +100,12 @@ def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: W
     return place(partition(balanced, chip), balanced, chip, options, network.source_hash)
 
 
-def run_passes(graph: Graph, passes: Sequence[Pass], chip: ChipSpec, watch: Watcher | None = None) -> Graph:
+def run_passes(graph: Graph, passes: Sequence[Pass], chip: ChipSpec, watch: Watcher = unwatched) -> Graph:
     """`graph` after `passes`, verified after each."""
     for one in passes:
         graph = one(graph, chip)
         verify(graph, chip, one.name)
-        if watch is not None:
-            watch(one.name, graph)
+        watch(one.name, graph)
     return graph
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
 
 from pumice.errors import InputError
 from pumice.hwsim.counters import CountRow, CountTable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from pumice.hwsim.data_files import parse_toml, shipped_names, shipped_text
 
 
 @dataclass(frozen=True)
@@ -55,20 +48,14 @@ TERMS = (
 
 def profile_names() -> list[str]:
     """The profiles that Pumice ships."""
-    return sorted(
-        p.name.removesuffix(".toml")
-        for p in files("pumice.hwsim").joinpath("profiles").iterdir()
-        if p.name.endswith(".toml")
-    )
+    return shipped_names("profiles")
 
 
 def load_profile(name: str) -> EnergyProfile:
     """A shipped profile. Raises InputError for an unknown name."""
     if name not in profile_names():
         raise InputError(f"unknown energy profile {name!r}", f"known: {', '.join(profile_names())}")
-    table: dict[str, Any] = tomllib.loads(
-        files("pumice.hwsim").joinpath("profiles").joinpath(f"{name}.toml").read_text()
-    )
+    table = parse_toml(shipped_text("profiles", name))
     terms = {term: table[term].get("pj") for term in TERMS}
     sources = {term: str(table[term]["source"]) for term in TERMS}
     return EnergyProfile(name=name, title=str(table["title"]), sources=sources, **terms)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pumice.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from pumice.hwsim.data_files import TomlError, parse_toml, shipped_names, shipped_text
 
 MAY_BE_ZERO = ("graded_bits", "bias_exponent_bits", "max_delay")
 
@@ -66,25 +59,20 @@ class ChipSpec:
 
 def chip_names() -> list[str]:
     """The chips that Pumice ships, by name."""
-    return sorted(
-        p.name.removesuffix(".toml")
-        for p in files("pumice.hwsim").joinpath("chips").iterdir()
-        if p.name.endswith(".toml")
-    )
+    return shipped_names("chips")
 
 
 def load_chip(name: str) -> ChipSpec:
     """A shipped chip by name, or a user's own `.toml` by path. Raises InputError naming the first bad entry."""
-    shipped = files("pumice.hwsim").joinpath("chips").joinpath(f"{name}.toml")
-    path = Path(name)
-    if not name.endswith(".toml") and name not in chip_names():
-        raise InputError(f"unknown chip {name!r}", f"known: {', '.join(chip_names())}, or the path of a .toml file")
-    if name.endswith(".toml") and not path.is_file():
-        raise InputError(f"{name}: no such file", f"known chips: {', '.join(chip_names())}")
-    text = path.read_text() if name.endswith(".toml") else shipped.read_text()
+    known = ", ".join(chip_names())
+    own = name.endswith(".toml")
+    if not own and name not in chip_names():
+        raise InputError(f"unknown chip {name!r}", f"known: {known}, or the path of a .toml file")
+    if own and not Path(name).is_file():
+        raise InputError(f"{name}: no such file", f"known chips: {known}")
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(Path(name).read_text() if own else shipped_text("chips", name))
+    except (TomlError, UnicodeDecodeError) as error:
         raise InputError(f"chip {name}: not valid TOML ({error})", "see hwsim/chips/loihi2.toml") from error
     return chip_from_table(table, name)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler.program import Program
 from pumice.errors import BackendUnavailable, InputError
+from pumice.progress import Progress, no_progress
 from pumice.runtime.lava_job import Job, SynapseProcess, allocate, check_widths, collect, files
 from pumice.runtime.lava_watchdog import run_worker
 from pumice.runtime.reference import input_frames, mask_schedule
@@ -27,10 +28,11 @@ from pumice.runtime.result import RunResult
 @dataclass(frozen=True)
 class LavaBackend:
     """timeout_s: a network that makes no progress for so many seconds is ended with a RunError. synapse: which stock
-    Process computes synaptic currents, "sparse" or the much slower "conv"."""
+    Process computes synaptic currents, "sparse" or the much slower "conv". progress: told steps done and in all."""
 
     timeout_s: float = 60.0
     synapse: SynapseProcess = "sparse"
+    progress: Progress = no_progress
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
@@ -56,7 +58,7 @@ class LavaBackend:
             records = files(graph, record, Path(folder))
             job = Job(graph, frames, schedule, records, self.synapse, hardware)
             allocate(job)
-            run_worker(job, Path(folder), self.timeout_s)
+            run_worker(job, Path(folder), self.timeout_s, self.progress)
             return collect(job)
 
 

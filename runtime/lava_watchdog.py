@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from pumice.errors import RunError
+from pumice.progress import Progress, no_progress
 from pumice.runtime.lava_job import Job
 
 GRACE_S = 3.0
@@ -26,7 +28,7 @@ class WorkerTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def run_worker(job: Job, folder: Path, timeout_s: float) -> None:
+def run_worker(job: Job, folder: Path, timeout_s: float, progress: Progress = no_progress) -> None:
     """Run a job to its end, with `folder` for the files in between.
 
     Raises RunError when the worker fails, or shows no sign of life for `timeout_s` seconds.
@@ -43,7 +45,7 @@ def run_worker(job: Job, folder: Path, timeout_s: float) -> None:
             start_new_session=True,  # a process group of its own, which Ctrl-C does not reach
         )
     try:
-        watch(worker, folder, timeout_s)
+        watch(worker, folder, timeout_s, progress)
     finally:
         end_group(worker)
 
@@ -53,13 +55,14 @@ def module_path() -> str:
     return os.pathsep.join(os.path.abspath(place) for place in sys.path)
 
 
-def watch(worker: subprocess.Popen[bytes], folder: Path, timeout_s: float) -> None:
+def watch(worker: subprocess.Popen[bytes], folder: Path, timeout_s: float, progress: Progress) -> None:
     """Wait for the worker. Raises RunError with what went wrong."""
     seen, since = "starting", time.monotonic()
     while worker.poll() is None:
         word = read(folder / "progress") or "starting"
         if word != seen:
             seen, since = word, time.monotonic()
+            tell(word, progress)
         if time.monotonic() - since > timeout_s:
             raise RunError(
                 f"Lava made no progress for {timeout_s:g} s ({seen})",
@@ -68,6 +71,12 @@ def watch(worker: subprocess.Popen[bytes], folder: Path, timeout_s: float) -> No
         time.sleep(POLL_S)
     if worker.returncode != 0:
         raise failure(folder, worker.returncode, seen)
+
+
+def tell(word: str, progress: Progress) -> None:
+    """Pass on the worker's word where it is of the form "step 12 of 89"."""
+    if found := re.fullmatch(r"step (\d+) of (\d+)", word.strip()):
+        progress(int(found[1]), int(found[2]))
 
 
 def failure(folder: Path, status: int, seen: str) -> RunError:

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pumice.files import write_atomically
+
 CHUNK = 4  # time steps between two signs of life
 SLOTS = 4  # frames a channel holds; one is ever on its way. Lava's 64 overflow a container's 64 MB of shared memory
 PR_SET_PDEATHSIG = 1
@@ -38,7 +40,7 @@ def main() -> None:
         run(pickle.loads((folder / "job").read_bytes()), folder / "progress")
     except BaseException as error:  # also KeyboardInterrupt: whatever it was, the caller must learn of it
         text = str(error) if isinstance(error, ChildDied) else f"the Lava runtime\n{traceback.format_exc()}"
-        write_atomically(folder / "failure", text)
+        write_atomically(folder / "failure", text.encode())
         end_all()
 
 
@@ -56,11 +58,11 @@ def run(job: Any, progress: Path) -> None:
     from pumice.runtime.lava_build import build
 
     readout = build(job)
-    write_atomically(progress, "compiling")
+    write_atomically(progress, b"compiling")
     signal.signal(signal.SIGCHLD, lambda number, frame: check_children(readout, number, frame))
     readout.create_runtime(run_cfg=run_config(job.hardware), compile_config={"pypy_channel_size": SLOTS})
     for start in range(0, job.steps, CHUNK):
-        write_atomically(progress, f"step {start} of {job.steps}")
+        write_atomically(progress, f"step {start} of {job.steps}".encode())
         readout.run(RunSteps(num_steps=min(CHUNK, job.steps - start)))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     readout.stop()
@@ -104,13 +106,6 @@ def child_setup(parent: int) -> Any:
         die_with_parent(parent)
 
     return setup
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old text or the new."""
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pumice.compiler.program import Program
 from pumice.errors import InputError
 from pumice.hwsim import arith
 from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
+from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counting, count_samples, merged
 from pumice.runtime.result import RunResult
 
@@ -29,9 +30,10 @@ BATCH = 48  # samples walked at once: bounds memory, changes nothing else
 
 @dataclass(frozen=True)
 class Reference:
-    """counts=False skips the accounting, for runs that only need spikes."""
+    """counts=False skips the accounting, for runs that only need spikes. progress: told samples done and in all."""
 
     counts: bool = True
+    progress: Progress = no_progress
 
     def run(
         self, program: Program, inputs: NDArray[Any], masks: NDArray[np.bool_] | None = None, record: bool = False
@@ -39,10 +41,11 @@ class Reference:
         """See `runtime.result.Backend`."""
         frames = input_frames(program.graph, inputs)
         schedule = mask_schedule(program.graph, masks, frames.shape[1])
-        parts = [
-            self._run_batch(program, frames[:, b], None if schedule is None else schedule[:, b], record)
-            for b in _batches(frames.shape[1])
-        ]
+        samples, parts = frames.shape[1], []
+        for batch in _batches(samples):
+            given = None if schedule is None else schedule[:, batch]
+            parts.append(self._run_batch(program, frames[:, batch], given, record))
+            self.progress(batch.stop, samples)
         return joined(parts)
 
     def _run_batch(self, program: Program, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool) -> RunResult:

@@ -27,6 +27,7 @@ from pumice.compiler.quantization import (
 from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim import arith
 from pumice.hwsim.spec import ChipSpec
+from pumice.progress import Progress, no_progress
 
 Ints = NDArray[np.int64]
 CURRENT = arith.ACTIVATION_LIMIT - 1
@@ -35,18 +36,21 @@ MAX_COUNT_SHIFT = 8
 
 @dataclass(frozen=True, eq=False)
 class Quantize:
-    """calibration: samples [B, …] as the network takes them. weight_bits, input_bits: as in CompileOptions."""
+    """calibration: samples [B, …] as the network takes them. weight_bits, input_bits: as in CompileOptions. progress: told nodes
+    done and in all."""
 
     name: ClassVar[str] = "quantize"
     calibration: NDArray[Any]
     weight_bits: int = 8
     input_bits: int = 8
+    progress: Progress = no_progress
 
     def __call__(self, graph: Graph, chip: ChipSpec) -> Graph:
         values = evaluate(graph, self.calibration, gated=False).values
         done: dict[str, Node] = {}
         changes: list[Change] = []
-        for node in graph.nodes.values():
+        for number, node in enumerate(graph.nodes.values()):
+            self.progress(number, len(graph.nodes))
             for new, change in self._convert(node, graph, values, done, chip):
                 done[new.name] = new
                 changes += [change] if change else []

@@ -14,6 +14,7 @@ from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import compile_nir
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli.common import check_output, console, read_samples, write_json
+from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.report import report_dict
 
 
@@ -36,7 +37,8 @@ def compile_command(
     options = CompileOptions(weight_bits, input_bits, masks, attention_order)  # type: ignore[arg-type]
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
-    program = compile_nir(read_nir(network), samples, spec, options)
+    with progress_bar("quantizing") as progress:
+        program = compile_nir(read_nir(network), samples, spec, options, progress=progress)
     write_artifact(program, output)
     write_json(json, report_dict(program))
     out = console()

@@ -16,6 +16,7 @@ from pumice.errors import InputError
 from pumice.files import write_atomically
 from pumice.runtime.backends import BACKENDS, make_backend
 from pumice.runtime.cli.common import check_output, console, read_array, read_samples, write_json
+from pumice.runtime.cli.progress import progress_bar
 
 
 def run_command(
@@ -38,8 +39,8 @@ def run_command(
             raise InputError("the float backend does not count", "leave out --json")
         arrays = _float_arrays(program, samples, schedule, record)
     else:
-        executor = make_backend(backend)
-        result = executor.run(read_artifact(program), samples, schedule, record)
+        with progress_bar(f"running on {backend}") as progress:
+            result = make_backend(backend, progress).run(read_artifact(program), samples, schedule, record)
         arrays = {"output": result.outputs, "logits": result.logits, **result.spikes}
         if json is not None and result.counts is None:
             raise InputError(f"the {backend} backend does not count", "leave out --json, or use --backend reference")

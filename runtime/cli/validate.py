@@ -13,6 +13,7 @@ from pumice.errors import InputError
 from pumice.runtime.attribution import Rung, attribute
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli.common import LabelledSamples, console, read_array, read_model, read_samples, write_json
+from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.float_model import run_float
 from pumice.runtime.pruning import pruning_of, static_schedule
 from pumice.runtime.validation import Comparison, accuracy, compare_with_float
@@ -35,7 +36,8 @@ def validate_command(
     unpruned = run_float(network, data.inputs, record=False)
     network.pruning = pruning_of(compiled)
     reference = run_float(network, data.inputs, static_schedule(compiled, len(data.inputs)))
-    result = make_backend(backend).run(compiled, data.inputs, None, record=True)
+    with progress_bar(f"running on {backend}") as progress:
+        result = make_backend(backend, progress).run(compiled, data.inputs, None, record=True)
     comparison = compare_with_float(result, reference)
     found: dict[str, Any] = {
         "comparison": comparison.as_dict(),
