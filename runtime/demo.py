@@ -36,8 +36,8 @@ class DemoPlan:
 
     model: str = "spikformer-digits"
     chip: str = "loihi2"
-    retention: tuple[float, ...] = (0.6, 0.4)
-    criterion: Criterion = field(default_factory=lambda: Criterion(alpha=0.25))
+    retention: tuple[float, ...] = (0.5, 0.5)
+    criterion: Criterion = field(default_factory=Criterion)
     lava_samples: int = 16
     folder: Path = Path("out")
 

@@ -21,8 +21,8 @@ from pumice.runtime.report import report_dict
 
 def demo_command(
     model: Annotated[str, typer.Option(help="A model of the zoo.")] = "spikformer-digits",
-    retention: Annotated[str, typer.Option(help="Share of tokens each block keeps.")] = "0.6,0.4",
-    alpha: Annotated[float, typer.Option(help="Weight of IRToP's spatial score; 0.5 is Eq. 13's plain sum.")] = 0.25,
+    retention: Annotated[str, typer.Option(help="Share of tokens each block keeps.")] = "0.5,0.5",
+    alpha: Annotated[float, typer.Option(help="Weight of IRToP's spatial score; 0.5 is Eq. 13's plain sum.")] = 0.5,
     lava_samples: Annotated[int, typer.Option(help="Test images to run on Lava, at least 1.")] = 16,
     folder: Annotated[Path, typer.Option(help="Where artifact, JSON and picture go.")] = Path("out"),
     json: Annotated[Path | None, typer.Option(help="Write the figures here too.")] = None,

@@ -36,7 +36,7 @@ def saved(tmp_path: Path) -> Path:
 def test_zoo_model_classifies_the_test_digits(digits: Digits) -> None:
     accuracy, _ = evaluate(load_zoo(NAME), digits.test)
     assert accuracy >= 0.97
-    assert accuracy == pytest.approx(0.9889, abs=0.003)  # the figure in zoo/README.md, give or take one image
+    assert accuracy == pytest.approx(0.9833, abs=0.003)  # the figure in zoo/README.md, give or take one image
 
 
 @pytest.mark.parametrize(

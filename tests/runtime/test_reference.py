@@ -10,6 +10,7 @@ from networks import TinySpikformer, images, tiny_spikformer
 
 from pumice.compiler.evaluate import evaluate
 from pumice.compiler.importer import import_nir
+from pumice.compiler.ir import Graph
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.program import Program
 from pumice.errors import InputError
@@ -21,21 +22,28 @@ CONFIG = TinySpikformer(blocks=2)
 
 @pytest.mark.parametrize("masks", ["off", "live"])
 def test_spikes_follow_the_float_graph(compiled: Callable[..., Program], masks: str) -> None:
+    """Each layer alone changes few spikes; through sixteen of them the changes add up, but stay a small share."""
     x = images(CONFIG, 40, seed=5)
-    run = Reference().run(compiled(CONFIG, masks=masks), x, record=True)
-    folded = FoldBatchNorm()(import_nir(tiny_spikformer(CONFIG)), load_chip("loihi2"))
-    values = evaluate(folded, x, gated=masks == "live").values
+    program = compiled(CONFIG, masks=masks)
+    mismatches = [c.data["mismatch"] for c in program.graph.log if "mismatch" in c.data]
+    assert len(mismatches) == 16
+    assert max(mismatches) < 0.01
+    run = Reference().run(program, x, record=True)
+    values = evaluate(folded(), x, gated=masks == "live").values
     agreement = [float((run.spikes[name] == values[name]).mean()) for name in run.spikes]
-    assert min(agreement) > 0.9
-    assert np.mean(agreement) > 0.95
+    assert min(agreement) > 0.88
+    assert np.mean(agreement) > 0.94
+
+
+def folded() -> Graph:
+    return FoldBatchNorm()(import_nir(tiny_spikformer(CONFIG)), load_chip("loihi2"))
 
 
 def test_logits_are_totals_in_float_units(compiled: Callable[..., Program]) -> None:
     x = images(CONFIG, 40, seed=5)
     run = Reference().run(compiled(CONFIG, masks="off"), x)
-    folded = FoldBatchNorm()(import_nir(tiny_spikformer(CONFIG)), load_chip("loihi2"))
-    expected = evaluate(folded, x, gated=False).values["time_mean"][-1]
-    assert np.abs(run.logits - expected).mean() < 0.1
+    expected = evaluate(folded(), x, gated=False).values["time_mean"][-1]
+    assert np.abs(run.logits - expected).mean() < 0.1 * np.abs(expected).mean()
     assert np.array_equal(run.predictions, run.outputs.argmax(axis=1))
 
 
