@@ -37,6 +37,25 @@ def test_run_writes_outputs_and_recorded_spikes(workdir: Path, capsys: pytest.Ca
     assert json.loads(Path("c.json").read_text())["synops"] > 0
 
 
+def test_lava_writes_the_same_file_as_reference(workdir: Path) -> None:
+    for backend in ("reference", "lava"):
+        words = [
+            "run",
+            "net.pumice",
+            "--backend",
+            backend,
+            "--input",
+            "x.npy",
+            "--output",
+            f"{backend}.npz",
+            "--record",
+        ]
+        assert main(words) == 0
+    with np.load("reference.npz") as expected, np.load("lava.npz") as got:
+        assert set(expected) == set(got)
+        assert all(np.array_equal(expected[name], got[name]) for name in expected)
+
+
 def test_compile_reports_what_each_pass_did(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["compile", "net.nir", "-o", "b.pumice", "--calibration", "cal.npy", "--json", "r.json"]) == 0
