@@ -118,7 +118,10 @@ def test_a_network_without_progress_is_ended() -> None:
     assert wait_until(nothing_left(group, memory), 1)
 
 
+# A shell's background job ignores SIGINT, and its children inherit that: the caller here is one that Ctrl-C reaches.
 SCRIPT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from lava_networks import odd_samples, odd_shapes
 from pumice.runtime.lava_backend import LavaBackend
 LavaBackend().run(odd_shapes(), odd_samples(5000))
