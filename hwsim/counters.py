@@ -137,9 +137,17 @@ class LayerSops:
 
 
 def layer_sops(
-    x: NDArray[Any], weight: NDArray[Any], stride: tuple[int, int] = (1, 1), padding: tuple[int, int] = (0, 0)
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    groups: int = 1,
 ) -> LayerSops:
-    """The same counts for a single layer of any model. x: inputs [frames, C, H, W]; weight [O, C, kh, kw]."""
+    """The same counts for a single layer of any model. x: inputs [frames, C, H, W]; weight [O, C / groups, kh, kw]."""
+    if groups > 1:
+        parts = zip(np.split(x, groups, axis=1), np.split(weight, groups), strict=True)
+        counts = [layer_sops(inputs, kernels, stride, padding) for inputs, kernels in parts]
+        return LayerSops(*(sum(getattr(count, field.name) for count in counts) for field in fields(LayerSops)))
     grid = (x.shape[2], x.shape[3])
     fan = fan_out(weight, grid, stride, padding)
     out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(grid, padding, weight.shape[2:], stride, strict=True)]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Rule = Literal["irtop-paper", "irtop-official", "firing-rate", "random"]
+OFFICIAL_EPS = 1e-6  # the official cosine's guard against norms of zero
 RULES: tuple[Rule, ...] = ("irtop-paper", "irtop-official", "firing-rate", "random")
 
 
@@ -112,6 +113,36 @@ def sample_masks(x: NDArray[Any], criterion: Criterion, retention: float, block:
     return keep_top(sample_scores(x, criterion, block), k)
 
 
+def official_spatial(x: NDArray[Any], window: int) -> Floats:
+    """The spatial score of the official code for models that gather tokens: softmax over tokens of -cos(token, window).
+
+    x: membranes or counts averaged over time, [B, C, H, W]; returns [B, N]. The zero-padded window sums *all* channels, so
+    it has one value for every channel and the cosine sees little more than its sign.
+    """
+    x = np.asarray(x, np.float64)
+    totals = _ordered_sum(x, 1)
+    around = _window_sum(totals, window) / window**2
+    norms = np.maximum(np.sqrt(_ordered_sum(x * x, 1)), OFFICIAL_EPS)
+    norms_around = np.maximum(np.abs(around) * math.sqrt(x.shape[1]), OFFICIAL_EPS)
+    return _softmax(-_flat(totals * around / (norms * norms_around)))
+
+
+def official_temporal(x: NDArray[Any]) -> Floats:
+    """The official code's temporal score: softmax over tokens of the mean |change between steps of the channels' mean|.
+
+    x: [T, B, C, H, W]; returns [B, N]. Raises ValueError at T = 1, where the official code scores NaN.
+    """
+    if x.shape[0] < 2:
+        raise ValueError("irtop-official compares neighbouring timesteps: it needs T >= 2, or alpha = 1")
+    means = _ordered_sum(np.asarray(x, np.float64), 2) / x.shape[2]
+    return _softmax(_flat(_ordered_sum(np.abs(means[1:] - means[:-1]), 0) / (x.shape[0] - 1)))
+
+
+def best_tokens(scores: Floats, k: int) -> NDArray[np.int64]:
+    """Indices [B, k] of the best tokens of scores [B, N], best first. Ties: the lower index wins, as in `keep_top`."""
+    return np.ascontiguousarray(np.argsort(-scores, axis=-1, kind="stable")[:, :k], np.int64)
+
+
 def score_operations(channels: int, tokens: int, criterion: Criterion) -> int:
     """Arithmetic operations that an off-core scorer spends on one step of one block (multiplies, adds, compares)."""
     if criterion.rule == "random":
@@ -126,6 +157,11 @@ def score_operations(channels: int, tokens: int, criterion: Criterion) -> int:
 
 def _flat(x: Floats) -> Floats:
     return x.reshape(*x.shape[:-2], -1)
+
+
+def _ordered_sum(x: Floats, axis: int) -> Floats:
+    """Sum strictly left to right, so that reals give the same bits in any batch."""
+    return np.asarray(np.cumsum(x, axis=axis).take(-1, axis=axis))
 
 
 def _normalised(scores: Floats) -> Floats:
@@ -165,18 +201,12 @@ def _random_scores(x: Floats, criterion: Criterion, block: int, step: int) -> Fl
 
 
 def _official(x: Floats, criterion: Criterion) -> Floats:
-    """The official code's score, [B, N]: its window mean sums all channels over a zero-padded window, so the cosine sees
-    only the sign of that sum; the temporal part compares channel means and needs two steps."""
-    if x.shape[0] < 2:
-        raise ValueError("irtop-official compares neighbouring timesteps: it needs T >= 2")
-    channels = x.shape[2]
-    window = _window_sum(x.sum(axis=2), criterion.window) / criterion.window**2
-    norms = np.sqrt((x * x).sum(axis=2)) * np.abs(window) * math.sqrt(channels)
-    cosine = x.sum(axis=2) * window / np.maximum(norms, 1e-6)
-    spatial = np.cumsum(_softmax(-_flat(cosine)), axis=0)[-1] / x.shape[0]
-    means = x.sum(axis=2) / channels
-    temporal = _softmax(_flat(np.cumsum(np.abs(means[1:] - means[:-1]), axis=0)[-1] / (x.shape[0] - 1)))
-    return np.asarray(2 * criterion.alpha * spatial + 2 * (1 - criterion.alpha) * temporal)
+    """The official code's score, [B, N]: spatial on the time average, temporal on channel means. alpha = 1 is spatial only,
+    as for SDT-V3, and works at T = 1."""
+    spatial = official_spatial(_ordered_sum(x, 0) / x.shape[0], criterion.window)
+    if criterion.alpha == 1:
+        return 2 * spatial
+    return np.asarray(2 * criterion.alpha * spatial + 2 * (1 - criterion.alpha) * official_temporal(x))
 
 
 def _softmax(x: Floats) -> Floats:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.neuron import LIF, Surrogate
+from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive, check_width
+from pumice.models.neuron import Surrogate
 from pumice.models.spikformer_layers import Block, PatchEmbed
 from pumice.models.token_pruning import TokenPruning, check_masks
+
+__all__ = ["Spikformer", "SpikformerConfig", "Trace"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SpikformerConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pool_stages", tuple(self.pool_stages))
         _check_sizes(self)
-        _check_channels(self)
+        check_width("Spikformer", self.embed_dims, self.num_heads)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -61,26 +61,15 @@ class SpikformerConfig:
         return asdict(self) | {"pool_stages": list(self.pool_stages)}
 
 
-@dataclass(frozen=True)
-class Trace:
-    """A forward pass, opened: logits `[B, K]`; spikes by official LIF name, `[T, B, ...]`; per block a bool routing mask
-    `[T, B, N]`, no entry at all without pruning."""
-
-    logits: Tensor
-    spikes: dict[str, Tensor]
-    masks: tuple[Tensor, ...]
-
-
-class Spikformer(nn.Module):
+class Spikformer(SpikingNetwork):
     """The network. `pruning` may be set and cleared at any time; it needs no training."""
 
     def __init__(
         self, config: SpikformerConfig, pruning: TokenPruning | None = None, surrogate: Surrogate | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(config.depths, pruning)
         surrogate = surrogate or Surrogate()
         self.config = config
-        self.pruning = pruning
         self.patch_embed = PatchEmbed(config.in_channels, config.embed_dims, config.pool_stages, surrogate)
         blocks = [
             Block(config.embed_dims, config.num_heads, config.mlp_ratios, surrogate) for _ in range(config.depths)
@@ -88,91 +77,26 @@ class Spikformer(nn.Module):
         self.block = nn.ModuleList(blocks)
         self.head = nn.Linear(config.embed_dims, config.num_classes)
 
-    @property
-    def pruning(self) -> TokenPruning | None:
-        """The token pruning in force, or None. Setting a schedule of the wrong length raises InputError."""
-        return self._pruning
-
-    @pruning.setter
-    def pruning(self, pruning: TokenPruning | None) -> None:
-        if pruning is not None:
-            pruning.check_depth(self.config.depths)
-        self._pruning = pruning
-
-    def forward(self, x: Tensor, masks: tuple[Tensor, ...] | None = None) -> Tensor:
-        """Class logits `[B, K]` of static images x `[B, C, H, W]`, each shown for T timesteps. `masks`: as in `trace`."""
-        return self._run(x, masks)[0]
-
-    def trace(self, x: Tensor, masks: tuple[Tensor, ...] | None = None) -> Trace:
-        """`forward`, with every LIF's spikes and the routing masks. `masks` (one bool `[T, B, N]` per block) replaces
-        scoring by a given schedule; InputError if they do not fit."""
-        spikes: dict[str, Tensor] = {}
-        with ExitStack() as hooks:
-            for name, module in self.named_modules():
-                if isinstance(module, LIF):
-                    handle = module.register_forward_hook(_recorder(spikes, name))
-                    hooks.enter_context(cast(AbstractContextManager[None], handle))
-            logits, used = self._run(x, masks)
-        return Trace(logits, spikes, used)
-
-    def _run(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        _check_image(x, self.config)
+    def _run(self, x: Tensor, given: Masks | None) -> Trace:
+        """x: static images `[B, C, H, W]`, each shown for T timesteps."""
+        config = self.config
+        check_images("Spikformer", x, (config.in_channels, config.img_size_h, config.img_size_w))
         if given is not None:
-            check_masks(given, self.config.depths, (self.config.T, x.shape[0], self.config.tokens))
+            check_masks(given, config.depths, (config.T, x.shape[0], config.tokens))
         state = self.pruning.state if self.pruning else "hold"
-        tokens = self.patch_embed(x, self.config.T).flatten(3).transpose(2, 3)
+        tokens = self.patch_embed(x, config.T).flatten(3).transpose(2, 3)
         masks: list[Tensor] = []
         for index, block in enumerate(self.block):
-            mask = self._mask(tokens, index, given)
+            mask = self._mask(tokens, index, config.grid, given)
             masks += [] if mask is None else [mask]
             tokens = block(tokens, mask, state)
-        logits: Tensor = self.head(tokens.mean(2).mean(0))
-        return logits, tuple(masks)
-
-    def _mask(self, tokens: Tensor, block: int, given: tuple[Tensor, ...] | None) -> Tensor | None:
-        if given is not None:
-            return given[block]
-        if self.pruning is None:
-            return None
-        return self.pruning.block_mask(tokens, block, *self.config.grid)
-
-
-def _recorder(spikes: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-    def record(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        spikes[name] = output.detach()
-
-    return record
-
-
-def _check_image(x: Tensor, config: SpikformerConfig) -> None:
-    expected = (config.in_channels, config.img_size_h, config.img_size_w)
-    if x.ndim == 4 and tuple(x.shape[1:]) == expected and torch.is_floating_point(x):
-        return
-    raise InputError(
-        f"Spikformer input is {x.dtype} {tuple(x.shape)}, not float [B, {expected[0]}, {expected[1]}, {expected[2]}]",
-        "give images [B, C, H, W] of the size the model was built for",
-    )
+        return Trace(self.head(tokens.mean(2).mean(0)), {}, tuple(masks))
 
 
 def _check_sizes(config: SpikformerConfig) -> None:
-    sizes = {
-        name: getattr(config, name)
-        for name in ("img_size_h", "img_size_w", "in_channels", "num_classes", "mlp_ratios", "depths", "T")
-    }
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"Spikformer: {name} is {value}, but must be at least 1", "give a positive size")
+    names = ("img_size_h", "img_size_w", "in_channels", "num_classes", "mlp_ratios", "depths", "T")
+    check_positive("Spikformer", {name: getattr(config, name) for name in names})
     if any(stage not in range(4) for stage in config.pool_stages) or len(set(config.pool_stages)) < len(
         config.pool_stages
     ):
         raise InputError(f"Spikformer: pool_stages {config.pool_stages} must be distinct, 0 to 3", "official: (2, 3)")
-
-
-def _check_channels(config: SpikformerConfig) -> None:
-    if config.embed_dims < 8 or config.embed_dims % 8:
-        raise InputError(f"Spikformer: embed_dims {config.embed_dims} is no multiple of 8", "e.g. 48, 64, 384")
-    if config.num_heads < 1 or config.embed_dims % config.num_heads:
-        raise InputError(
-            f"Spikformer: embed_dims {config.embed_dims} does not divide into {config.num_heads} heads",
-            "choose a number of heads that divides embed_dims",
-        )

@@ -35,10 +35,14 @@ class PatchEmbed(nn.Module):
         self.pool = nn.MaxPool2d(*POOL)
 
     def forward(self, image: Tensor, steps: int) -> Tensor:
-        """image: `[B, C, H, W]`, shown at every one of `steps` timesteps. Returns spike counts `[T, B, D, H', W']`."""
-        # The image does not change, so the first conv and its BatchNorm run once for all timesteps.
-        current = self.get_submodule("proj_bn")(self.get_submodule("proj_conv")(image))
-        spikes = self.get_submodule("proj_lif")(current.expand(steps, *current.shape))
+        """image: `[B, C, H, W]`, shown at every one of `steps` timesteps, or a stream `[T, B, C, H, W]` of `steps` frames.
+        Returns spike counts `[T, B, D, H', W']`."""
+        # A still image does not change, so the first conv and its BatchNorm run once for all timesteps.
+        frames = image.flatten(0, 1) if image.ndim == 5 else image
+        current = self.get_submodule("proj_bn")(self.get_submodule("proj_conv")(frames))
+        still = image.ndim == 4
+        current = current.expand(steps, *current.shape) if still else current.unflatten(0, image.shape[:2])
+        spikes = self.get_submodule("proj_lif")(current)
         spikes = self._pooled(spikes, 0)
         for stage in self.stages[1:]:
             suffix = stage_suffix(stage)

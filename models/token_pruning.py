@@ -57,11 +57,16 @@ def check_masks(masks: tuple[Tensor, ...], blocks: int, shape: tuple[int, int, i
     if len(masks) != blocks:
         raise InputError(f"given {len(masks)} routing masks for {blocks} blocks", "give one mask [T, B, N] per block")
     for block, mask in enumerate(masks):
-        if mask.dtype != torch.bool or tuple(mask.shape) != shape:
-            raise InputError(
-                f"routing mask of block {block} is {mask.dtype} {tuple(mask.shape)}, not torch.bool {shape}",
-                "axes are [T, B, N]",
-            )
+        check_mask(mask, block, shape)
+
+
+def check_mask(mask: Tensor, block: int, shape: tuple[int, int, int]) -> None:
+    """Raises InputError unless one block's `mask` is a bool tensor of `shape` = `[T, B, N]`."""
+    if mask.dtype != torch.bool or tuple(mask.shape) != shape:
+        raise InputError(
+            f"routing mask of block {block} is {mask.dtype} {tuple(mask.shape)}, not torch.bool {shape}",
+            "axes are [T, B, N]",
+        )
 
 
 def _check_ratios(retention: tuple[float, ...]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import nir
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +12,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.evaluate import evaluate
 from pumice.compiler.ir import Graph, Node
-from pumice.compiler.pipeline import finish, quantize
+from pumice.compiler.pipeline import Quantized, finish
 from pumice.compiler.program import Program
 from pumice.runtime.reference import Reference
 from pumice.runtime.validation import accuracy
@@ -31,8 +30,7 @@ class Rung:
 
 
 def attribute(
-    network: nir.NIRGraph,
-    calibration: NDArray[Any],
+    network: Quantized,
     program: Program,
     float_logits: NDArray[np.float64],
     compiled_logits: NDArray[np.float64],
@@ -40,10 +38,9 @@ def attribute(
     labels: NDArray[Any],
 ) -> list[Rung]:
     """The ladder from the float model (float_logits, unpruned) to the program (compiled_logits)."""
-    halfway = quantize(network, calibration, program.chip, program.options)
-    unmasked = finish(halfway, program.chip, replace(program.options, masks="off"))
+    unmasked = finish(network, program.chip, replace(program.options, masks="off"))
     logits = Reference(counts=False).run(unmasked, inputs).logits
-    return ladder(halfway.folded, unmasked, float_logits, logits, compiled_logits, inputs, labels)
+    return ladder(network.folded, unmasked, float_logits, logits, compiled_logits, inputs, labels)
 
 
 def ladder(

@@ -15,6 +15,8 @@ from pumice.errors import BackendUnavailable, InputError
 from pumice.files import write_atomically
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from pumice.models.spikformer import Spikformer
 
 DIGITS = "digits"
@@ -71,6 +73,27 @@ def read_model(where: str) -> Spikformer:
     except ImportError as error:
         raise BackendUnavailable("models need PyTorch", "pip install 'pumice[torch]'") from error
     return load_checkpoint(where) if where.endswith(".safetensors") else load_zoo(where)
+
+
+def read_official(where: str, family: str, config: Path | None) -> nn.Module:
+    """An official checkpoint, with its constructor's arguments from a JSON file. Nothing in either is executed."""
+    try:
+        from pumice.models.official import load_official, read_state_dict
+    except ImportError as error:
+        raise BackendUnavailable("models need PyTorch", "pip install 'pumice[torch]'") from error
+    if config is None or not config.is_file():
+        raise InputError(
+            f"--config {config}: no such file", "write the constructor's arguments there, as a JSON object"
+        )
+    try:
+        kwargs = json.loads(config.read_text())
+    except ValueError as error:
+        raise InputError(f"{config}: not JSON ({error})", "write the constructor's arguments there") from error
+    if not isinstance(kwargs, dict):
+        raise InputError(
+            f"{config}: a JSON {type(kwargs).__name__}, not an object", 'e.g. {"embed_dims": 384, "depths": 4}'
+        )
+    return load_official(family, kwargs, read_state_dict(where))
 
 
 def write_json(path: Path | None, value: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from pumice.compiler.artifact import read_artifact
+from pumice.compiler.pipeline import Quantized, finish, quantize
+from pumice.compiler.program import Program
 from pumice.errors import InputError
 from pumice.runtime.attribution import Rung, attribute
 from pumice.runtime.backends import make_backend
@@ -16,7 +18,11 @@ from pumice.runtime.cli.common import LabelledSamples, console, read_array, read
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.float_model import run_float
 from pumice.runtime.pruning import pruning_of, static_schedule
-from pumice.runtime.validation import Comparison, accuracy, compare_with_float
+from pumice.runtime.reference import Reference
+from pumice.runtime.validation import Comparison, accuracy, compare, compare_with_float
+
+if TYPE_CHECKING:
+    from pumice.models.spikformer import Spikformer
 
 
 def validate_command(
@@ -24,12 +30,15 @@ def validate_command(
     model: Annotated[str, typer.Option(help="The model it was compiled from: a zoo name or a checkpoint.")],
     input: Annotated[str, typer.Option(help="Samples [samples, …] in a .npy file, or `digits`.")] = "digits",
     labels: Annotated[Path | None, typer.Option(help="Labels [samples] in a .npy file, for accuracies.")] = None,
-    calibration: Annotated[str, typer.Option(help="Calibration samples, to attribute lost accuracy.")] = "digits",
+    calibration: Annotated[
+        str, typer.Option(help="The calibration samples that the artifact was compiled with.")
+    ] = "digits",
     backend: Annotated[str, typer.Option(help="reference or lava.")] = "reference",
     samples: Annotated[int | None, typer.Option(help="Use only the first so many samples.")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write everything, as JSON.")] = None,
 ) -> None:
-    """Compare layer by layer and step by step with the torch model, and say where accuracy went."""
+    """Compare layer by layer and step by step with the torch model and with the model compiled again, and say where
+    accuracy went."""
     compiled = read_artifact(program)
     data = _first(read_samples(input) if labels is None else _labelled(input, labels), samples)
     network = read_model(model)
@@ -45,11 +54,13 @@ def validate_command(
         "samples": len(data.inputs),
     }
     _print_comparison(comparison)
+    halfway = _quantized_again(network, calibration, compiled)
+    fresh = Reference(counts=False).run(finish(halfway, compiled.chip, compiled.options), data.inputs, record=True)
+    recompiled = compare(fresh.spikes, result.spikes, fresh.logits, result.logits)
+    found["recompiled"] = recompiled.as_dict()
+    console().print(f"first spike that differs from the model compiled again: {recompiled.first or 'none'}")
     if data.labels is not None:
-        from pumice.models.nir_export import to_nir
-
-        scales = read_samples(calibration, "calibration").inputs
-        rungs = attribute(to_nir(network), scales, compiled, unpruned.logits, result.logits, data.inputs, data.labels)
+        rungs = attribute(halfway, compiled, unpruned.logits, result.logits, data.inputs, data.labels)
         found["accuracy"] = {
             "float_pruned": accuracy(reference.logits, data.labels),
             "compiled": accuracy(result.logits, data.labels),
@@ -57,6 +68,15 @@ def validate_command(
         found["attribution"] = [vars(rung) for rung in rungs]
         _print_rungs(rungs)
     write_json(json, found)
+
+
+def _quantized_again(network: Spikformer, calibration: str, compiled: Program) -> Quantized:
+    """The model through the first half of the compiler once more: an artifact that was changed since differs from it."""
+    from pumice.models.nir_export import to_nir
+
+    scales = read_samples(calibration, "calibration").inputs
+    with progress_bar("quantizing again") as progress:
+        return quantize(to_nir(network), scales, compiled.chip, compiled.options, progress=progress)
 
 
 def _labelled(inputs: str, labels: Path) -> LabelledSamples:

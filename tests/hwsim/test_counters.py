@@ -53,3 +53,15 @@ def test_coincidences_are_pairs_of_spikes_that_meet(rows: tuple[int, int]) -> No
     product = np.matmul(left, (right != 0).astype(np.int64)).reshape(2, 3, 8, 6)
     expected = product[:, :, slice(*rows), 1:4].sum(axis=(1, 2, 3))
     assert np.array_equal(counters.coincidences(left, right, rows, (1, 4)), expected)
+
+
+def test_a_grouped_layer_counts_as_the_dense_layer_with_absent_synapses() -> None:
+    rng = np.random.default_rng(4)
+    x, weight = rng.integers(0, 3, (3, 4, 6, 5)), rng.integers(1, 4, (6, 2, 3, 3))
+    dense = np.zeros((6, 4, 3, 3), np.int64)
+    dense[:3, :2], dense[3:, 2:] = weight[:3], weight[3:]
+    grouped = counters.layer_sops(x, weight, (2, 2), (1, 1), groups=2)
+    whole = counters.layer_sops(x, dense, (2, 2), (1, 1))
+    assert (grouped.events, grouped.weighted) == (whole.events, whole.weighted)
+    assert grouped.dense == whole.dense / 2
+    assert grouped.eq25 == pytest.approx(whole.eq25 / 2)

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pumice.hwsim.scoring import RULES, Criterion, keep_top, sample_masks, sample_scores, step_scores, tokens_kept
+from pumice.hwsim.scoring import (
+    RULES,
+    Criterion,
+    best_tokens,
+    keep_top,
+    official_spatial,
+    official_temporal,
+    sample_masks,
+    sample_scores,
+    step_scores,
+    tokens_kept,
+)
 
 
 def counts(seed: int, shape: tuple[int, ...] = (4, 3, 6, 4, 5), density: float = 0.3) -> NDArray[np.float64]:
@@ -75,13 +86,14 @@ def test_paper_score_equals_equations_10_to_13_written_as_loops() -> None:
 
 
 def test_official_spatial_score_sees_only_the_sign_of_its_neighbours() -> None:
-    """The quirk of the released code: softmax(-sign(Y) sum_c x_c / (|x| sqrt(C))), averaged over time."""
+    """The quirk of the released code: softmax(-sign(Y) sum_c x_c / (|x| sqrt(C))) of the time average."""
     x = counts(3, (4, 2, 6, 4, 4), density=0.4)
     scores = sample_scores(x, Criterion("irtop-official", alpha=1.0), 0)[0] / 2
-    norms = np.sqrt((x * x).sum(axis=2))
-    cosine = np.divide(x.sum(axis=2), norms * math.sqrt(6), out=np.zeros_like(norms), where=norms > 0)
-    weights = np.exp(-cosine.reshape(4, 2, 16))  # counts are never negative, so sign(Y) is 1 where x is not 0
-    wanted = (weights / weights.sum(axis=-1, keepdims=True)).mean(axis=0)
+    mean = x.mean(axis=0)
+    norms = np.sqrt((mean * mean).sum(axis=1))
+    cosine = np.divide(mean.sum(axis=1), norms * math.sqrt(6), out=np.zeros_like(norms), where=norms > 0)
+    weights = np.exp(-cosine.reshape(2, 16))  # counts are never negative, so sign(Y) is 1 where x is not 0
+    wanted = weights / weights.sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(scores, wanted, rtol=1e-6)
 
 
@@ -126,3 +138,32 @@ def test_bad_options_are_refused() -> None:
         sample_scores(counts(0, (1, 1, 2, 3, 3)), Criterion("irtop-official"), 0)
     with pytest.raises(ValueError, match="it has no score at one step"):
         step_scores(counts(0)[0], None, Criterion("irtop-official"), 0, 0)
+
+
+@given(seed=st.integers(0, 10_000), chosen=st.integers(0, 4))
+@settings(max_examples=15, deadline=None)
+def test_official_scores_of_membranes_are_the_same_bits_in_any_batch(seed: int, chosen: int) -> None:
+    x = np.random.default_rng(seed).normal(size=(3, 5, 7, 4, 5))
+    alone = x[:, chosen : chosen + 1]
+    batch = official_temporal(x)[chosen] + official_spatial(x.mean(axis=0), 3)[chosen]
+    single = official_temporal(alone)[0] + official_spatial(alone.mean(axis=0), 3)[0]
+    assert batch.tobytes() == single.tobytes()
+
+
+def test_official_scores_of_membranes_equal_their_definition_written_as_loops() -> None:
+    x = np.random.default_rng(5).normal(size=(3, 1, 4, 3, 4))
+    mean, cosine, change = x.mean(axis=0)[0], np.zeros(12), np.zeros(12)
+    for token, (h, w) in enumerate(np.ndindex(3, 4)):
+        window = sum(mean[:, p, q].sum() for p, q in np.ndindex(3, 4) if abs(p - h) <= 1 and abs(q - w) <= 1) / 9
+        around = np.full(4, window)
+        cosine[token] = mean[:, h, w] @ around / np.linalg.norm(mean[:, h, w]) / np.linalg.norm(around)
+        change[token] = np.mean([abs((x[t + 1] - x[t])[0, :, h, w].mean()) for t in range(2)])
+    np.testing.assert_allclose(official_spatial(mean[None], 3)[0], np.exp(-cosine) / np.exp(-cosine).sum(), rtol=1e-12)
+    np.testing.assert_allclose(official_temporal(x)[0], np.exp(change) / np.exp(change).sum(), rtol=1e-12)
+    assert np.isfinite(official_spatial(np.zeros((1, 4, 3, 4)), 3)).all()
+    with pytest.raises(ValueError, match="it needs T >= 2"):
+        official_temporal(x[:1])
+
+
+def test_best_tokens_come_best_first_and_lower_index_first_on_ties() -> None:
+    assert best_tokens(np.array([[1.0, 3.0, 1.0, 3.0, 2.0]]), 4).tolist() == [[1, 3, 4, 0]]
