@@ -15,6 +15,8 @@ from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
 from pumice.hwsim.spec import load_chip
 
+pytest.register_assert_rewrite("oracles")  # its assertions explain themselves as a test's do
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -57,6 +57,13 @@ def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def assert_spikes_equal(spikes: dict[str, Tensor], oracle: Oracle) -> None:
+    """The same layers, and every spike (for SDT-V3: level) of each."""
+    assert set(spikes) == set(oracle.spikes)
+    for name, official in oracle.spikes.items():
+        assert torch.equal(spikes[name].to(torch.uint8), official), name
+
+
 def layer_inputs(network: nn.Module, x: Tensor) -> dict[str, tuple[NDArray[Any], nn.Module]]:
     """Per Linear and Conv that runs, its input in `network(x)` as [frames, C, H, W], and the module."""
     seen: dict[str, tuple[NDArray[Any], nn.Module]] = {}

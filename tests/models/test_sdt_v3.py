@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from oracles import Oracle, count_sops, layer_inputs, load_oracle
+from oracles import Oracle, assert_spikes_equal, count_sops, layer_inputs, load_oracle
 
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion, best_tokens
@@ -43,9 +43,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Oracle, SdtV3, Trace]:
 
 def test_every_level_of_every_layer_equals_the_official_code(case: tuple[Oracle, SdtV3, Trace]) -> None:
     oracle, _, trace = case
-    assert set(trace.spikes) == set(oracle.spikes)
-    for name, levels in oracle.spikes.items():
-        assert torch.equal(trace.spikes[name].to(torch.uint8), levels), name
+    assert_spikes_equal(trace.spikes, oracle)
 
 
 def test_logits_equal_the_official_code(case: tuple[Oracle, SdtV3, Trace]) -> None:

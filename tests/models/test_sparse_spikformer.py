@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import Oracle, count_sops, layer_inputs, load_oracle, repeated
+from oracles import Oracle, assert_spikes_equal, count_sops, layer_inputs, load_oracle, repeated
 
 from pumice.errors import InputError
 from pumice.models.sparse_spikformer import SelectiveSSA, SparseSpikformer, SparseSpikformerConfig, SparseTrace
@@ -44,9 +44,7 @@ def trace(model: SparseSpikformer, oracle: Oracle) -> SparseTrace:
 
 
 def test_every_spike_of_every_layer_equals_the_official_code(trace: SparseTrace, oracle: Oracle) -> None:
-    assert set(trace.spikes) == set(oracle.spikes)
-    for name, spikes in oracle.spikes.items():
-        assert torch.equal(trace.spikes[name].to(torch.uint8), spikes), name
+    assert_spikes_equal(trace.spikes, oracle)
 
 
 def test_logits_equal_the_official_code(model: SparseSpikformer, trace: SparseTrace, oracle: Oracle) -> None:

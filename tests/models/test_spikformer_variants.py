@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import Oracle, count_sops, layer_inputs, load_oracle, repeated
+from oracles import Oracle, assert_spikes_equal, count_sops, layer_inputs, load_oracle, repeated
 
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
@@ -60,9 +60,7 @@ def case(request: pytest.FixtureRequest) -> tuple[Oracle, SpikformerImagenet, Tr
 
 def test_every_spike_of_every_layer_equals_the_official_code(case: tuple[Oracle, SpikformerImagenet, Trace]) -> None:
     oracle, _, trace = case
-    assert set(trace.spikes) == set(oracle.spikes)
-    for name, spikes in oracle.spikes.items():
-        assert torch.equal(trace.spikes[name].to(torch.uint8), spikes), name
+    assert_spikes_equal(trace.spikes, oracle)
 
 
 def test_logits_equal_the_official_code(case: tuple[Oracle, SpikformerImagenet, Trace]) -> None:
