@@ -26,11 +26,11 @@ class Evaluation:
     masks: Mapping[str, NDArray[np.bool_]]
 
 
-def frames(graph: Graph, samples: NDArray[Any]) -> Floats:
+def frames(graph: Graph, samples: NDArray[Any]) -> NDArray[Any]:
     """Samples as the frames that the network sees. samples: [B, …] ("repeat") or [B, T, …] ("frames"); returns [T, B, …]."""
     if graph.encoding == "repeat":
-        return np.broadcast_to(np.asarray(samples, np.float64), (graph.timesteps, *samples.shape))
-    return np.moveaxis(np.asarray(samples, np.float64), 1, 0)
+        return np.broadcast_to(samples, (graph.timesteps, *samples.shape))
+    return np.moveaxis(samples, 1, 0)
 
 
 def evaluate(
@@ -43,7 +43,7 @@ def evaluate(
     gates = [n for n in graph.nodes.values() if isinstance(n, f.TokenGate) and not n.mask_of]
     for node in graph.nodes.values():
         if isinstance(node, f.Input):
-            values[node.name] = frames(graph, samples)
+            values[node.name] = frames(graph, np.asarray(samples, np.float64))
             continue
         inputs = [values[name] for name in node.inputs]
         if gated and isinstance(node, f.TokenGate) and not node.mask_of:

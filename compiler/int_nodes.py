@@ -156,8 +156,7 @@ class Readout(Node):
     scale: float
 
 
-GATED = (IntLif, TokenGate)
-SOURCES = (GradedInput, StaticMask, GivenMask)
+MaskSource = StaticMask | LiveMask | GivenMask
 
 
 def latency(node: Node) -> int:

@@ -69,10 +69,9 @@ def tokens_kept(retention: float, height: int, width: int, rule: Rule = "irtop-p
 
 
 def keep_top(scores: Floats, k: int) -> NDArray[np.bool_]:
-    """Mask of the `k` best tokens. scores: [..., N]; returns [..., N]. Ties: the lower index wins."""
-    order = np.argsort(-scores, axis=-1, kind="stable")
+    """`best_tokens` as a mask. scores: [..., N]; returns [..., N]."""
     mask = np.zeros(scores.shape, np.bool_)
-    np.put_along_axis(mask, order[..., :k], True, axis=-1)
+    np.put_along_axis(mask, best_tokens(scores, k), True, axis=-1)
     return mask
 
 
@@ -139,8 +138,8 @@ def official_temporal(x: NDArray[Any]) -> Floats:
 
 
 def best_tokens(scores: Floats, k: int) -> NDArray[np.int64]:
-    """Indices [B, k] of the best tokens of scores [B, N], best first. Ties: the lower index wins, as in `keep_top`."""
-    return np.ascontiguousarray(np.argsort(-scores, axis=-1, kind="stable")[:, :k], np.int64)
+    """Indices [..., k] of the best tokens of scores [..., N], best first. Ties: the lower index wins."""
+    return np.ascontiguousarray(np.argsort(-scores, axis=-1, kind="stable")[..., :k], np.int64)
 
 
 def score_operations(channels: int, tokens: int, criterion: Criterion) -> int:

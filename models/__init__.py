@@ -2,6 +2,7 @@
 
     spikformer      the network, with the official state-dict keys
     neuron          its LIF neuron, surrogate gradients, token gating
+    timesteps       layers without time, run over all steps
     token_pruning   which tokens a block routes (TP-Spikformer, IR-Arc)
     nir_export      model -> NIR graph; `nir_import` reads it back
     training        how the zoo's checkpoint was made; `digits` is its data

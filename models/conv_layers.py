@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pumice.models.neuron import LIF, GateState, Surrogate
 from pumice.models.spikformer_layers import ATTENTION_THRESHOLD, POOL
+from pumice.models.timesteps import per_step
 
 BatchSemantics = Literal["independent", "official"]
 
@@ -26,8 +27,8 @@ def add_conv_bn_lif(owner: nn.Module, name: str, conv: nn.Conv1d | nn.Conv2d, su
 
 def currents(owner: nn.Module, name: str, x: Tensor) -> Tensor:
     """Convolution and BatchNorm of `owner`'s layer `name` at every step. x: `[T, B, C, ...]`; returns `[T, B, D, ...]`."""
-    current: Tensor = owner.get_submodule(f"{name}_bn")(owner.get_submodule(f"{name}_conv")(x.flatten(0, 1)))
-    return current.view(*x.shape[:2], *current.shape[1:])
+    conv, norm = owner.get_submodule(f"{name}_conv"), owner.get_submodule(f"{name}_bn")
+    return per_step(lambda frames: norm(conv(frames)), x)
 
 
 def spikes_of(owner: nn.Module, name: str, x: Tensor, keep: Tensor | None, state: GateState) -> Tensor:
@@ -44,8 +45,7 @@ def gate(keep: Tensor | None, current: Tensor) -> Tensor | None:
 
 def max_pool(x: Tensor) -> Tensor:
     """The official 3 x 3, stride 2 max-pool at every step. x: `[T, B, C, H, W]`."""
-    pooled = nn.functional.max_pool2d(x.flatten(0, 1), *POOL)
-    return pooled.view(*x.shape[:2], *pooled.shape[1:])
+    return per_step(lambda frames: nn.functional.max_pool2d(frames, *POOL), x)
 
 
 class ConvSSA(nn.Module):

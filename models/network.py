@@ -77,13 +77,14 @@ class SpikingNetwork(nn.Module):
         return self.pruning.block_mask(tokens, block, *grid)
 
 
-def check_images(who: str, x: Tensor, expected: tuple[int, int, int]) -> None:
-    """Raises InputError unless x is float `[B, C, H, W]` with `expected` = (C, H, W)."""
-    if x.ndim == 4 and tuple(x.shape[1:]) == expected and torch.is_floating_point(x):
+def check_images(who: str, x: Tensor, *shapes: tuple[int, ...]) -> None:
+    """Raises InputError unless x is a batch of floats whose shape, without the batch axis, is one of `shapes`."""
+    if x.ndim > 1 and tuple(x.shape[1:]) in shapes and torch.is_floating_point(x):
         return
+    known = " or ".join(f"[B, {', '.join(map(str, shape))}]" for shape in shapes)
     raise InputError(
-        f"{who} input is {x.dtype} {tuple(x.shape)}, not float [B, {expected[0]}, {expected[1]}, {expected[2]}]",
-        "give images [B, C, H, W] of the size the model was built for",
+        f"{who} input is {x.dtype} {tuple(x.shape)}, not float {known}",
+        "give images of the size the model was built for",
     )
 
 

@@ -67,6 +67,7 @@ class _Lif(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keep: Tensor | None, dynamics: Dynamics) -> Tensor:
+        """Spikes `[T, ...]` of currents x; keep: bool, broadcastable to x, or None."""
         membranes = torch.empty_like(x)
         spikes = torch.empty_like(x)
         v = torch.zeros_like(x[0])

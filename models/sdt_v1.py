@@ -20,9 +20,9 @@ from pumice.models.gathered_tokens import (
     routing_mask,
     scatter_tokens,
 )
-from pumice.models.network import Masks, SpikingNetwork, Trace, check_positive, check_width
+from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive, check_width
 from pumice.models.neuron import LIF, Surrogate
-from pumice.models.sdt_layers import Routes, check_image, check_one_pruning
+from pumice.models.sdt_layers import Routes, check_one_pruning
 from pumice.models.sdt_v1_layers import Block, PatchEmbed
 from pumice.models.token_pruning import TokenPruning, check_masks
 
@@ -121,7 +121,7 @@ class SdtV1(SpikingNetwork):
     def _run(self, x: Tensor, given: Masks | None) -> Trace:
         config = self.config
         image = (config.in_channels, config.img_size_h, config.img_size_w)
-        check_image(FAMILY, x, (image, (config.T, *image)))
+        check_images(FAMILY, x, image, (config.T, *image))
         check_one_pruning(FAMILY, config.k_values, self.pruning)
         if given is not None:
             check_masks(given, config.depths, (config.T, x.shape[0], config.tokens))

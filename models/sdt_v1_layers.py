@@ -9,7 +9,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pumice.models.neuron import LIF, GateState, Surrogate
-from pumice.models.sdt_layers import gated, per_step
+from pumice.models.sdt_layers import gated
+from pumice.models.timesteps import per_step
 
 ATTENTION_THRESHOLD = 0.5
 POOL = (3, 2, 1)  # kernel, stride, padding

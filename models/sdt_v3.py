@@ -21,8 +21,8 @@ from pumice.models.gathered_tokens import (
     scatter_tokens,
 )
 from pumice.models.multispike import MultiSpike
-from pumice.models.network import Masks, SpikingNetwork, Trace, check_positive
-from pumice.models.sdt_layers import Routes, check_heads, check_image, check_one_pruning
+from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive
+from pumice.models.sdt_layers import Routes, check_heads, check_one_pruning
 from pumice.models.sdt_v3_layers import Block, ConvBlock, DownSampling
 from pumice.models.token_pruning import TokenPruning, check_masks
 
@@ -120,7 +120,7 @@ class SdtV3(SpikingNetwork):
 
     def _run(self, x: Tensor, given: Masks | None) -> Trace:
         config = self.config
-        check_image(FAMILY, x, ((config.in_channels, config.img_size_h, config.img_size_w),))
+        check_images(FAMILY, x, (config.in_channels, config.img_size_h, config.img_size_w))
         check_one_pruning(FAMILY, config.k_values, self.pruning)
         if given is not None:
             check_masks(given, sum(BLOCKS), (1, x.shape[0], config.tokens))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pumice.models.neuron import LIF, GateState, Surrogate
+from pumice.models.timesteps import per_step
 
 ATTENTION_SCALE = 0.125
 ATTENTION_THRESHOLD = 0.5
@@ -52,15 +53,12 @@ class PatchEmbed(nn.Module):
         return spikes + positions
 
     def _conv_bn_lif(self, x: Tensor, conv: str, norm: str, lif: str) -> Tensor:
-        current = self.get_submodule(norm)(self.get_submodule(conv)(x.flatten(0, 1)))
-        spikes: Tensor = self.get_submodule(lif)(current.view(*x.shape[:2], *current.shape[1:]))
+        current = per_step(lambda frames: self.get_submodule(norm)(self.get_submodule(conv)(frames)), x)
+        spikes: Tensor = self.get_submodule(lif)(current)
         return spikes
 
     def _pooled(self, spikes: Tensor, stage: int) -> Tensor:
-        if stage not in self.pool_stages:
-            return spikes
-        pooled: Tensor = self.pool(spikes.flatten(0, 1))
-        return pooled.view(*spikes.shape[:2], *pooled.shape[1:])
+        return per_step(self.pool, spikes) if stage in self.pool_stages else spikes
 
 
 class SSA(nn.Module):

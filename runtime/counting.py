@@ -14,6 +14,7 @@ from pumice.compiler.program import Program, Site, Slice
 from pumice.hwsim import arith, counters
 from pumice.hwsim.counters import COUNT_FIELDS, CountRow, CountTable, merge_tables
 from pumice.hwsim.scoring import score_operations
+from pumice.runtime.report import mask_nodes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -156,7 +157,7 @@ def _add_neurons(sums: dict[str, Floats], run: Counting, group: Group, part: Sli
 def _mask_work(program: Program, samples: int) -> tuple[int, int]:
     """Routing bits consulted and scoring operations spent."""
     steps = program.graph.timesteps * samples
-    masks = [n for n in program.graph.nodes.values() if n.out.dtype == "mask" and not isinstance(n, i.Delay)]
+    masks = mask_nodes(program)
     bits = sum(n.out.shape[0] for n in masks) * steps
     live = [n for n in masks if isinstance(n, i.LiveMask)]
     channels = {n.name: program.graph.nodes[n.inputs[0]].out.shape[0] for n in live}

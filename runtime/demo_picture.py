@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.counters import CountTable
 from pumice.hwsim.energy import energy_per_sample, load_profile, profile_names
-from pumice.runtime.demo import DemoResult, demo_dict
+from pumice.runtime.demo import DemoResult
 from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, draw_demo
 from pumice.runtime.report import mask_nodes
 
 BARS = "loihi1_sanafe"
 
 
-def draw(path: Path, result: DemoResult) -> None:
-    """Draws the demo's picture at `path`."""
-    figures = demo_dict(result)
+def draw(path: Path, result: DemoResult, figures: dict[str, Any]) -> None:
+    """Draws the demo's picture at `path`. figures: its `demo_dict`."""
     shown = first_of_each_class(result.labels)
     live, off = result.live.run.counts, result.unpruned.run.counts
     assert live is not None

@@ -147,7 +147,7 @@ def _kind(neurons: Node, synapse: Node) -> str:
             return "sum"
 
 
-def _mask(node: i.StaticMask | i.LiveMask | i.GivenMask, program: Program) -> Mask:
+def _mask(node: i.MaskSource, program: Program) -> Mask:
     gate = next(g for g in scoring_gates(program) if g.block == node.block)
     source = {i.StaticMask: "static", i.LiveMask: "live", i.GivenMask: "given"}[type(node)]
     kept: tuple[int, ...] | None = None

@@ -75,13 +75,10 @@ def collect(job: Job) -> RunResult:
         outputs=total,
         logits=total * readout.scale,
         spikes={name: value for name, value in values.items() if isinstance(graph.nodes[name], i.IntLif)},
-        masks={node.name: mask_of(job, node, values) for node in graph.nodes.values() if is_mask_source(node)},
+        masks={
+            node.name: mask_of(job, node, values) for node in graph.nodes.values() if isinstance(node, i.MaskSource)
+        },
     )
-
-
-def is_mask_source(node: Node) -> bool:
-    """Whether a node makes routing masks."""
-    return isinstance(node, i.StaticMask | i.GivenMask | i.LiveMask)
 
 
 def mask_of(job: Job, node: Node, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

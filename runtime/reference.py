@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pumice.compiler import evaluate
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.pipeline import check_samples
@@ -22,6 +23,7 @@ from pumice.hwsim import arith
 from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counting, count_samples, merged
+from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
 
 Ints = NDArray[np.int64]
@@ -54,14 +56,11 @@ class Reference:
         assert isinstance(readout, i.Readout)
         total = values[readout.name][-1]
         lifs = [n.name for n in program.graph.nodes.values() if isinstance(n, i.IntLif)] if record else []
-        mask_nodes = [
-            n.name for n in program.graph.nodes.values() if n.out.dtype == "mask" and not isinstance(n, i.Delay)
-        ]
         return RunResult(
             outputs=total,
             logits=total * readout.scale,
             spikes={name: values[name].astype(np.uint8) for name in lifs},
-            masks={name: values[name].astype(np.bool_) for name in mask_nodes},
+            masks={n.name: values[n.name].astype(np.bool_) for n in mask_nodes(program)},
             counts=count_samples(program, Counting(values, active)) if self.counts else None,
         )
 
@@ -71,7 +70,7 @@ def input_frames(graph: Graph, samples: NDArray[Any]) -> Ints:
     check_samples(graph, samples, "input")
     node = next(n for n in graph.nodes.values() if isinstance(n, i.GradedInput))
     x = np.clip(np.rint(np.asarray(samples, np.float64) * node.scale), node.out.low, node.out.high).astype(np.int64)
-    return np.broadcast_to(x, (graph.timesteps, *x.shape)) if graph.encoding == "repeat" else np.moveaxis(x, 1, 0)
+    return evaluate.frames(graph, x)
 
 
 def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -> NDArray[np.bool_] | None:

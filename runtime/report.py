@@ -55,7 +55,7 @@ def energy_dict(counts: CountTable) -> dict[str, float | None]:
     return {name: energy_per_sample(counts, load_profile(name)).nj for name in profile_names()}
 
 
-def mask_nodes(program: Program) -> list[i.StaticMask | i.LiveMask | i.GivenMask]:
+def mask_nodes(program: Program) -> list[i.MaskSource]:
     """The program's mask sources, by block."""
-    found = [n for n in program.graph.nodes.values() if isinstance(n, i.StaticMask | i.LiveMask | i.GivenMask)]
+    found = [n for n in program.graph.nodes.values() if isinstance(n, i.MaskSource)]
     return sorted(found, key=lambda n: n.block)

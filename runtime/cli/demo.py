@@ -42,7 +42,7 @@ def demo_command(
     figures = demo_dict(result)
     _print(out, result, figures)
     picture = folder / f"{model}.png"
-    draw(picture, result)
+    draw(picture, result, figures)
     write_json(folder / f"{model}.json", figures | {"report": report_dict(result.live.program)})
     write_json(json, figures)
     out.print(
