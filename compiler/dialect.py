@@ -33,9 +33,18 @@ DIALECT_VERSION = "1"
 OPS = (
     "BatchNorm",  # arrays gamma, beta, mean, var [C]; attribute eps
     "SpikeMaxPool",  # attributes kernel, stride, padding; body is its exact lowering in standard nodes
+    "MaxPool",  # of currents; attributes kernel, stride, padding
+    # nir 1.0.8 refuses a Conv2d with groups
+    "GroupedConv",  # arrays weight [O, C / groups, kh, kw], bias; attributes stride, padding, groups
+    "MultiSpike",  # attributes levels, norm: round half to even of the input, clamped to 0 … levels, over norm
     "SpikingSelfAttention",  # operands q, k, v; attributes heads, scale
-    "TokenGate",  # drops the tokens that a block's routing mask does not keep; attributes: see compiler/nodes.py
-    "TokenMean",  # mean over tokens, [C, N] -> [C]
+    "Coincidences",  # operands k, v: their products summed over tokens, [C, N] -> [C, 1]
+    "SpikeGate",  # operands gate, x: x where the gate of its channels (and token) spikes
+    "Operand",  # passes x on to an operation whose operands differ in shape, under the shape of that operation's first operand:
+    # NIR wants all inputs of a node to be of one type
+    "Reshape",  # the same values, row by row, in the shape of attribute shape
+    "TokenGate",  # drops the tokens that a block's routing mask does not keep; attributes: see float_nodes.TokenGate
+    "TokenMean",  # mean over tokens, [C, N] -> [C]; attribute tokens: how many of them count, where masks drop the others
     "TimeMean",  # mean over the sample's timesteps, [K] -> [K]
 )
 

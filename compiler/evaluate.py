@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler.ir import Graph, Node
-from pumice.hwsim.arith import or_pool, patches
+from pumice.compiler.selector import selected, selector_scores
+from pumice.hwsim.arith import max_pool, patches, ungrouped
 from pumice.hwsim.scoring import sample_masks
 
 Floats = NDArray[np.float64]
-MaskSource = Callable[[f.TokenGate, Floats], NDArray[np.bool_]]
+Masks = Mapping[str, NDArray[np.bool_]]
+MaskSource = Callable[[f.TokenGate, Floats, Masks], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def evaluate(
     graph: Graph, samples: NDArray[Any], gated: bool = True, mask_source: MaskSource | None = None
 ) -> Evaluation:
     """Every node's value on `samples`. gated=False ignores the token gates. Masks are scored from the block's own input
-    unless `mask_source(gate, x [T, B, C, N])` gives them."""
+    unless `mask_source(gate, x [T, B, C, …], masks so far)` gives them."""
     values: dict[str, Floats] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     gates = [n for n in graph.nodes.values() if isinstance(n, f.TokenGate) and not n.mask_of]
@@ -47,41 +49,67 @@ def evaluate(
             continue
         inputs = [values[name] for name in node.inputs]
         if gated and isinstance(node, f.TokenGate) and not node.mask_of:
-            masks[node.name] = (mask_source or live_masks)(node, inputs[0])
-        routed = next((masks[g.name] for g in gates if gated and node.name in g.neurons), None)
-        values[node.name] = apply(node, inputs, masks if gated else {}, routed, gates)
+            masks[node.name] = (mask_source or live_masks)(node, inputs[-1], masks)
+        gate = next((g for g in gates if gated and node.name in g.neurons), None)
+        if gate is None:
+            values[node.name] = apply(node, inputs, masks if gated else {})
+        else:
+            currents = [isinstance(graph.nodes[name], f.Conv | f.BatchNorm) for name in node.inputs]
+            values[node.name] = apply_gated(node, inputs, currents, masks[gate.name], gate.state)
     return Evaluation(values, masks)
 
 
-def live_masks(gate: f.TokenGate, x: Floats) -> NDArray[np.bool_]:
-    """Masks [T, B, N] scored from the block's input x [T, B, C, N]."""
+def live_masks(gate: f.TokenGate, x: Floats, masks: Masks) -> NDArray[np.bool_]:
+    """Masks [T, B, N] scored from tokens x [T, B, C, …]; masks: those of earlier gates."""
+    if gate.selector is not None:
+        return selected(
+            selector_scores(as_tokens(x), gate.selector), gate.selector, masks.get(gate.selector.within), x.shape[0]
+        )
     if gate.criterion is None:
-        return np.ones((x.shape[0], x.shape[1], x.shape[3]), np.bool_)
-    return sample_masks(x.reshape(*x.shape[:3], *gate.grid), gate.criterion, gate.retention, gate.block)
+        return np.ones((x.shape[0], x.shape[1], gate.grid[0] * gate.grid[1]), np.bool_)
+    return sample_masks(as_map(x, gate), gate.criterion, gate.retention, gate.block)
 
 
-def apply(
-    node: Node,
-    inputs: list[Floats],
-    masks: Mapping[str, NDArray[np.bool_]],
-    routed: NDArray[np.bool_] | None,
-    gates: list[f.TokenGate],
-) -> Floats:
+def as_tokens(x: Floats) -> Floats:
+    """[T, B, C, …] as [T, B, C, N]."""
+    return x.reshape(*x.shape[:3], -1)
+
+
+def as_map(x: Floats, gate: f.TokenGate) -> Floats:
+    """[T, B, C, …] as [T, B, C, H, W], the grid of the gate's tokens."""
+    return x.reshape(*x.shape[:3], *gate.grid)
+
+
+def apply_gated(node: Node, inputs: list[Floats], currents: list[bool], mask: NDArray[np.bool_], state: str) -> Floats:
+    """A neuron, or a sum of which only `currents` are gated, whose tokens are routed by mask [T, B, N]."""
+    match node:
+        case f.Lif():
+            return lif(inputs[0], node, mask, state)
+        case f.MultiSpike():
+            return multispike(inputs[0], node) * mask[:, :, None, :]
+        case f.Add():
+            parts = [x * mask[:, :, None, :] if gated else x for x, gated in zip(inputs, currents, strict=True)]
+            return np.asarray(sum(parts[1:], parts[0]))
+        case _:
+            raise TypeError(f"no gated meaning for {type(node).__name__}")
+
+
+def apply(node: Node, inputs: list[Floats], masks: Masks) -> Floats:
     """One node over all timesteps at once. inputs: [T, B, …]."""
     x = inputs[0]
     match node:
         case f.Conv():
-            return conv(
-                x, np.asarray(node.weight, np.float64), np.asarray(node.bias, np.float64), node.stride, node.padding
-            )
+            weight = ungrouped(np.asarray(node.weight, np.float64), node.groups)
+            return conv(x, weight, np.asarray(node.bias, np.float64), node.stride, node.padding)
         case f.BatchNorm():
             gain = node.gamma / np.sqrt(np.asarray(node.var, np.float64) + node.eps)
             return (x - _channels(node.mean, x)) * _channels(gain, x) + _channels(node.beta, x)
         case f.Lif():
-            state = next((g.state for g in gates if node.name in g.neurons), "hold")
-            return lif(x, node, routed, state)
-        case f.SpikeMaxPool():
-            return or_pool(x, node.kernel, node.stride, node.padding).astype(np.float64)
+            return lif(x, node, None, "hold")
+        case f.MultiSpike():
+            return multispike(x, node)
+        case f.MaxPool():
+            return max_pool(x, node.kernel, node.stride, node.padding)
         case f.Add():
             return np.asarray(sum(inputs[1:], x))
         case f.Reshape():
@@ -89,11 +117,15 @@ def apply(
         case f.Attention():
             q, k, v = inputs
             return attention(q, k, v, node.heads) * node.scale
+        case f.Coincidences():
+            return np.asarray((x * inputs[1]).sum(axis=-1, keepdims=True))
+        case f.SpikeGate():
+            return spike_gate(x, inputs[1])
         case f.TokenGate():
             mask = masks.get(node.mask_of or node.name)
             return x if mask is None else x * mask[:, :, None, :]
         case f.TokenMean():
-            return np.asarray(x.mean(axis=-1))
+            return np.asarray(x.sum(axis=-1) / node.tokens)
         case f.Linear():
             return x @ np.asarray(node.weight, np.float64).T + node.bias
         case f.TimeMean():
@@ -128,8 +160,19 @@ def lif(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str) ->
     return spikes
 
 
+def multispike(x: Floats, node: f.MultiSpike) -> Floats:
+    """Levels over norm, elementwise; numpy rounds half to even."""
+    return np.asarray(np.rint(np.clip(x, 0, node.levels)) / node.norm)
+
+
+def spike_gate(gate: Floats, x: Floats) -> Floats:
+    """gate [T, B, G, 1 or N], x [T, B, C, N]."""
+    groups = x.reshape(*x.shape[:2], gate.shape[2], -1, x.shape[3])
+    return (groups * gate[:, :, :, None, :]).reshape(x.shape)
+
+
 def attention(q: Floats, k: Floats, v: Floats, heads: int) -> Floats:
-    """(q kᵀ) v per head without the scale. q, k, v: [T, B, C, N]."""
+    """(q kᵀ) v per head without the scale. q, k: [T, B, C, N]; v: [T, B, E, N]."""
     q, k, v = (a.reshape(*a.shape[:2], heads, -1, a.shape[-1]) for a in (q, k, v))
     scores = np.swapaxes(q, -1, -2) @ k
     out = v @ np.swapaxes(scores, -1, -2)

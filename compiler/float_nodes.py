@@ -21,12 +21,13 @@ class Input(Node):
 
 @dataclass(frozen=True, eq=False)
 class Conv(Node):
-    """Convolution (cross-correlation). weight [O, C, kh, kw], bias [O]. On tokens [C, N] the kernel is 1 x 1."""
+    """Convolution (cross-correlation). weight [O, C / groups, kh, kw], bias [O]. On tokens [C, N] the kernel is 1 x 1."""
 
     weight: Floats
     bias: Floats
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
+    groups: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,16 @@ class Lif(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class SpikeMaxPool(Node):
-    """Max-pool of binary spikes, square window."""
+class MultiSpike(Node):
+    """round(clamp(x, 0, levels)) / norm, half to even; keeps no state. SDT-V3's neuron."""
+
+    levels: int
+    norm: int
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """Max-pool of spikes or of currents, square window; positions outside never win."""
 
     kernel: int
     stride: int
@@ -70,16 +79,41 @@ class Reshape(Node):
 
 @dataclass(frozen=True, eq=False)
 class Attention(Node):
-    """Spiking self-attention (q kᵀ) v · scale per head (Spikformer). inputs q, k, v, each [C, N]; returns [C, N]."""
+    """Spiking self-attention (q kᵀ) v · scale per head (Spikformer, SDT-V3). inputs q, k [C, N], v [E, N]; returns [E, N]."""
 
     heads: int
     scale: float
 
 
 @dataclass(frozen=True, eq=False)
+class Coincidences(Node):
+    """Sum over tokens of k ⊙ v. inputs k, v [C, N]; returns [C, 1]. The first half of SDT-V1's attention."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeGate(Node):
+    """x where its gate spikes. inputs gate [G, 1 or N], x [C, N]; gate channel g rules the g-th C / G channels of x.
+    The second half of SDT-V1's attention (G = C) and of QKFormer's (G = heads)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selector:
+    """SparseSpikformer's learned choice of tokens: Linear, GELU, Linear, log-softmax on the mean over time; the `kept` best
+    tokens among those that the gate `within` kept ("" for all). w1 [H, C], b1 [H], w2 [2, H], b2 [2]; output 0 is keep."""
+
+    w1: Floats
+    b1: Floats
+    w2: Floats
+    b2: Floats
+    kept: int
+    within: str
+
+
+@dataclass(frozen=True, eq=False)
 class TokenGate(Node):
     """Where a block's routing mask drops tokens. The scoring gate of a block has `mask_of` = "" and says how tokens are
-    scored and which LIF nodes are gated; the block's other gates name it in `mask_of`."""
+    scored and which nodes (neurons, and sums that a block adds to its stream) are gated; the block's other gates name it in
+    `mask_of`. inputs: the tokens; and, where these are not the ones to score, those."""
 
     mask_of: str
     block: int = 0
@@ -88,11 +122,14 @@ class TokenGate(Node):
     criterion: Criterion | None = None
     state: Literal["hold", "decay"] = "hold"
     neurons: tuple[str, ...] = ()
+    selector: Selector | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class TokenMean(Node):
-    """Mean over tokens, [C, N] -> [C]."""
+    """Sum over tokens divided by `tokens`, [C, N] -> [C]."""
+
+    tokens: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,12 @@ Range = tuple[int, int]
 @dataclass(frozen=True, eq=False)
 class Group:
     """neurons: the node whose outputs the neurons send. synapse: the node that computes their input (itself where the
-    neuron is its own synapse: residual sums, pools, attention counts)."""
+    neuron is its own synapse: residual sums, pools, attention counts). streams: what else the neurons add up, each through
+    one synapse of weight 1 a neuron."""
 
     neurons: Node
     synapse: Node
+    streams: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -30,19 +32,38 @@ class Group:
     @property
     def extent(self) -> tuple[int, int]:
         """(channels, positions): a read-out has one position."""
-        shape = self.neurons.out.shape
-        return shape[0], int(np.prod(shape[1:], dtype=np.int64))
+        return _flat(self.neurons.out.shape)
+
+
+def _flat(shape: Shape) -> tuple[int, int]:
+    return shape[0], int(np.prod(shape[1:], dtype=np.int64))
 
 
 def groups_of(graph: Graph) -> list[Group]:
     """The neuron groups of a lowered integer graph, in program order."""
     found = []
     for node in graph.nodes.values():
-        if isinstance(node, i.IntLif | i.Readout):
-            found.append(Group(node, graph.nodes[node.inputs[0]]))
-        elif isinstance(node, i.Sum | i.OrPool) or (isinstance(node, i.SpikeMatmul) and node.out.dtype == "graded"):
+        if isinstance(node, i.Neurons):
+            streams = node.streams if isinstance(node, i.Membrane) else ()
+            found.append(Group(node, _synapse_of(node, graph), streams))
+        elif isinstance(node, i.SelfFed) or (isinstance(node, i.SpikeMatmul) and node.out.dtype == "graded"):
             found.append(Group(node, node))
     return found
+
+
+def _synapse_of(node: Node, graph: Graph) -> Node:
+    """What computes a neuron's current; a delay of the current is one of the axons into it."""
+    synapse = graph.nodes[node.inputs[0]]
+    while isinstance(synapse, i.Delay | i.Reshape):
+        synapse = graph.nodes[synapse.inputs[0]]
+    return synapse
+
+
+def mask_input(node: Node) -> str:
+    """The mask that gated neurons read, "" where nothing gates them."""
+    if isinstance(node, i.IntLif):
+        return node.inputs[-1] if node.gate_state != "" else ""
+    return node.inputs[-1] if isinstance(node, i.Levels | i.Membrane) and node.gated else ""
 
 
 def origin(name: str, graph: Graph) -> Node:
@@ -53,33 +74,53 @@ def origin(name: str, graph: Graph) -> Node:
     return node
 
 
-def fans(group: Group, graph: Graph, channels: Range, positions: Range) -> list[Ints]:
-    """Per input stream of a group, how many synapses each source neuron has into a slice of it, each [C, P]."""
-    node = group.synapse
+def fans(group: Group, graph: Graph, channels: Range, positions: Range) -> list[tuple[str, Ints]]:
+    """Every input of a group, and how many synapses each of its source neurons [C, P] has into a slice of the group."""
+    streams = [_identity_fan(graph.nodes[name], channels, positions) for name in group.streams]
+    reach = [*_synapse_fans(group, graph, channels, positions), *streams]
+    return list(zip((*group.synapse.inputs, *group.streams), reach, strict=True))
+
+
+def _synapse_fans(group: Group, graph: Graph, channels: Range, positions: Range) -> list[Ints]:
+    node, sources = group.synapse, [graph.nodes[name] for name in group.synapse.inputs]
+    held = None if isinstance(group.neurons, i.Readout) else positions  # one read-out neuron takes all positions
     match node:
         case i.Synapse():
-            grid = _grid(graph.nodes[node.inputs[0]].out.shape)
-            held = None if isinstance(group.neurons, i.Readout) else positions
-            return [arith.fan_out(node.weight, grid, node.stride, node.padding, channels, held)]
-        case i.OrPool():
+            grid = _grid(sources[0].out.shape)
+            return [arith.fan_out(node.weight, grid, node.stride, node.padding, channels, held, node.groups)]
+        case i.OrPool() | i.MaxPool():
             return [_pool_fan(node, graph, channels, positions)]
         case i.SpikeMatmul():
             return _matmul_fans(node, graph, channels, positions)
+        case i.SpikeAnd():
+            return [
+                _gate_fan(sources[0], sources[1], channels, positions),
+                _identity_fan(sources[1], channels, positions),
+            ]
+        case i.TokenSum():
+            return [_identity_fan(sources[0], channels, None) * (positions[1] - positions[0])]  # of the one there is
         case _:
-            return [_identity_fan(group, channels, positions) for _ in node.inputs]
+            return [_identity_fan(source, channels, held) for source in sources]
 
 
 def _grid(shape: Shape) -> tuple[int, int]:
     return (shape[1], shape[2]) if len(shape) == 3 else (shape[1], 1)
 
 
-def _identity_fan(group: Group, channels: Range, positions: Range) -> Ints:
-    fan = np.zeros(group.extent, np.int64)
-    fan[slice(*channels), slice(*positions)] = 1
+def _identity_fan(source: Node, channels: Range, positions: Range | None) -> Ints:
+    fan = np.zeros(_flat(source.out.shape), np.int64)
+    fan[slice(*channels), slice(*(positions or (None,)))] = 1
     return fan
 
 
-def _pool_fan(node: i.OrPool, graph: Graph, channels: Range, positions: Range) -> Ints:
+def _gate_fan(gate: Node, x: Node, channels: Range, positions: Range) -> Ints:
+    """Targets of each gate neuron: its share of the channels; all positions, or its own."""
+    held = _identity_fan(x, channels, positions)
+    per_gate = held.reshape(gate.out.shape[0], -1, held.shape[1]).sum(axis=1)
+    return np.asarray(per_gate if gate.out.shape[1] == held.shape[1] else per_gate.sum(axis=1, keepdims=True))
+
+
+def _pool_fan(node: i.OrPool | i.MaxPool, graph: Graph, channels: Range, positions: Range) -> Ints:
     shape = graph.nodes[node.inputs[0]].out.shape
     one = np.ones((1, 1, node.kernel, node.kernel), np.int64)
     window = arith.fan_out(one, _grid(shape), (node.stride,) * 2, (node.padding,) * 2, None, positions)

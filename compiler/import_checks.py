@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pumice.compiler import float_nodes as f
-from pumice.compiler.ir import Node
+from pumice.compiler.ir import Node, Shape
 from pumice.errors import InputError
 
 
@@ -13,18 +13,37 @@ def check_shapes(nodes: Mapping[str, Node]) -> None:
     """Raises InputError where inputs of a join differ in shape, heads do not divide channels, or a BatchNorm's arrays are
     not one number per channel."""
     for node in nodes.values():
-        shapes = {nodes[name].out.shape for name in node.inputs}
-        if len(shapes) > 1:
-            raise InputError(
-                f"node {node.source!r}: joins {' and '.join(map(str, sorted(shapes)))}", "the shapes must be equal"
-            )
-        channels = node.out.shape[0] if node.out.shape else 0
-        if isinstance(node, f.Attention) and (node.heads < 1 or channels % node.heads or len(node.inputs) != 3):
+        shapes = [nodes[name].out.shape for name in node.inputs]
+        match node:
+            case f.Attention():
+                _check_attention(node, shapes)
+            case f.SpikeGate():
+                _check_spike_gate(node, shapes)
+            case f.BatchNorm():
+                _check_batchnorm(node, node.out.shape[0])
+            case _ if len(set(shapes)) > 1:
+                raise InputError(
+                    f"node {node.source!r}: joins {' and '.join(map(str, sorted(set(shapes))))}",
+                    "the shapes must be equal",
+                )
+
+
+def _check_attention(node: f.Attention, shapes: list[Shape]) -> None:
+    if len(shapes) != 3 or shapes[0] != shapes[1] or shapes[2][1:] != shapes[0][1:]:
+        raise InputError(f"node {node.source!r}: attention over {shapes}", "q and k [C, N], v [E, N]")
+    for channels in (shapes[0][0], shapes[2][0]):
+        if node.heads < 1 or channels % node.heads:
             raise InputError(
                 f"node {node.source!r}: {node.heads} heads for {channels} channels", "heads must divide channels"
             )
-        if isinstance(node, f.BatchNorm):
-            _check_batchnorm(node, channels)
+
+
+def _check_spike_gate(node: f.SpikeGate, shapes: list[Shape]) -> None:
+    fits = len(shapes) == 2 and all(len(shape) == 2 for shape in shapes)
+    if not fits or shapes[1][0] % shapes[0][0] or shapes[0][1] not in (1, shapes[1][1]):
+        raise InputError(
+            f"node {node.source!r}: gate and tokens of {shapes}", "gate [G, 1 or N], tokens [C, N], G divides C"
+        )
 
 
 def _check_batchnorm(node: f.BatchNorm, channels: int) -> None:
@@ -51,9 +70,9 @@ def check_gates(nodes: Mapping[str, Node]) -> None:
 
 def _check_scoring_gate(gate: f.TokenGate, nodes: Mapping[str, Node]) -> None:
     tokens = gate.out.shape[1]
-    strangers = [name for name in gate.neurons if not isinstance(nodes.get(name), f.Lif)]
+    strangers = [name for name in gate.neurons if not isinstance(nodes.get(name), f.Lif | f.MultiSpike | f.Add)]
     problems = {
-        f"gates {strangers[:1]}, which is no LIF": bool(strangers),
+        f"gates {strangers[:1]}, which is neither neuron nor sum": bool(strangers),
         f"state {gate.state!r} is neither hold nor decay": gate.state not in ("hold", "decay"),
         f"a grid of {gate.grid} for {tokens} tokens": gate.grid[0] * gate.grid[1] != tokens,
         f"retention {gate.retention} is not in (0, 1]": not 0 < gate.retention <= 1,

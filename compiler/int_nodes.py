@@ -24,7 +24,7 @@ class GradedInput(Node):
 
 @dataclass(frozen=True, eq=False)
 class Synapse(Node):
-    """Synaptic currents of a convolution; weight [O, C, kh, kw], even integers in [-256, 254]. Zero is no synapse.
+    """Synaptic currents of a convolution; weight [O, C / groups, kh, kw], even integers in [-256, 254]. Zero is no synapse.
 
     One step of delay: a spike sent at step t is integrated at t+1. scale: current units per unit of the float model.
     """
@@ -33,6 +33,12 @@ class Synapse(Node):
     stride: tuple[int, int]
     padding: tuple[int, int]
     scale: float
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class OneToOne(Node):
+    """Each neuron's payload as the current of the neuron with its number: one synapse of weight 1 each. One step of delay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +63,81 @@ class IntLif(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Levels(Node):
+    """Neurons without memory that send a level, 0 to D: how many of the thresholds [D], ascending, in 1/64 current units,
+    the current and bias exceed. inputs: the current, and a mask when gated. bias: as in `IntLif`.
+
+    scale: current units per unit of the float model. norm: levels per unit of the float model.
+    """
+
+    thresholds: Ints
+    bias_mant: Ints
+    bias_exp: int
+    scale: float
+    norm: int
+    gated: bool = False
+
+    @property
+    def bias(self) -> Ints:
+        """As in `IntLif`."""
+        return (self.bias_mant << self.bias_exp).reshape(-1, *[1] * (len(self.out.shape) - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Membrane(Node):
+    """Neurons without memory that send what they receive, a stream of real values: current · 2^shift + bias [C], plus the
+    payloads of all further inputs, clipped to the range of `out`. inputs: the current, streams, and a mask when gated; an
+    unrouted token's neurons pass the streams on and add nothing. shift: below 0 to the right, halves up.
+
+    scale: payload units per unit of the float model.
+    """
+
+    shift: int
+    bias_values: Ints
+    scale: float
+    gated: bool = False
+
+    @property
+    def bias(self) -> Ints:
+        """Bias [C, 1, …] in payload units, ready to broadcast over positions."""
+        return self.bias_values.reshape(-1, *[1] * (len(self.out.shape) - 1))
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The inputs whose payloads are added."""
+        return self.inputs[1 : len(self.inputs) - self.gated]
+
+
+@dataclass(frozen=True, eq=False)
 class OrPool(Node):
     """OR over windows of binary spikes."""
 
     kernel: int
     stride: int
     padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(Node):
+    """The largest payload of each window; positions outside never win."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSum(Node):
+    """Sum of payloads over tokens, [C, N] -> [C, 1], shifted right with rounding, halves up."""
+
+    shift: int
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeAnd(Node):
+    """x where its gate spikes, as neurons that AND two spikes. inputs gate [G, 1 or N], x [C, N]; gate channel g rules the
+    g-th C / G channels of x."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +152,7 @@ class Reshape(Node):
 
 @dataclass(frozen=True, eq=False)
 class IntAttention(Node):
-    """(q kᵀ) v << shift before lowering: counts of coincidences. inputs q, k, v [C, N]."""
+    """(q kᵀ) v << shift before lowering: counts of coincidences. inputs q, k [C, N], v [E, N]; returns [E, N]."""
 
     heads: int
     shift: int
@@ -85,13 +160,16 @@ class IntAttention(Node):
 
 @dataclass(frozen=True, eq=False)
 class SpikeMatmul(Node):
-    """One half of attention, per head of d = C / heads channels, one step of delay. a, b: [C, N] spikes or counts.
+    """One half of attention, per head of d = C / heads channels of q and k and w = E / heads of v, one step of delay.
+    Operands are spikes, levels or counts; a product of two spikes is their AND.
 
-    pattern          inputs            returns
-    scores           q, k    [C, N]    [heads * N, N]   S[i, j] = sum over c of q[c, i] & k[c, j]
-    scores-values    S, v              [C, N]           Y[c, i] = sum over j of S[i, j] * v[c, j]
-    keys-values      k, v    [C, N]    [heads * d, d]   M[c, e] = sum over j of k[c, j] & v[e, j]
-    queries-context  q, M              [C, N]           Y[e, i] = sum over c of q[c, i] * M[c, e]
+    pattern          inputs                    returns
+    scores           q, k    [C, N]            [heads * N, N]   S[i, j] = sum over c of q[c, i] * k[c, j]
+    scores-values    S, v    [E, N]            [E, N]           Y[e, i] = sum over j of S[i, j] * v[e, j]
+    keys-values      k, v    [C, N], [E, N]    [heads * d, w]   M[c, e] = sum over j of k[c, j] * v[e, j]
+    queries-context  q, M                      [E, N]           Y[e, i] = sum over c of q[c, i] * M[c, e]
+
+    With as many heads as channels, keys-values is SDT-V1's sum over tokens of k ⊙ v, a current for its LIF.
     """
 
     pattern: Pattern
@@ -101,8 +179,8 @@ class SpikeMatmul(Node):
 
 @dataclass(frozen=True, eq=False)
 class TokenGate(Node):
-    """Routing point of a block. Before `materialize-token-masks`: input x and the gate's specification. After it:
-    inputs x, mask; a token with mask 0 is not routed."""
+    """Routing point of a block. Before `materialize-token-masks`: input x (and the tokens to score, if they are others) and the
+    gate's specification. After it: inputs x, mask; a token with mask 0 is not routed."""
 
     mask_of: str
     block: int
@@ -157,10 +235,12 @@ class Readout(Node):
 
 
 MaskSource = StaticMask | LiveMask | GivenMask
+Neurons = IntLif | Levels | Membrane | Readout  # integrate the current of a synapse, their first input, without delay
+SelfFed = Sum | OrPool | MaxPool | TokenSum | SpikeAnd  # neurons that are their own synapse
 
 
 def latency(node: Node) -> int:
     """Timesteps between a node's inputs and its output: 1 wherever spikes cross a synapse."""
     if isinstance(node, Delay):
         return node.steps
-    return int(isinstance(node, Synapse | OrPool | Sum | SpikeMatmul | LiveMask))
+    return int(isinstance(node, Synapse | OneToOne | SelfFed | SpikeMatmul | LiveMask))

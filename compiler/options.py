@@ -9,17 +9,20 @@ from pumice.errors import InputError
 
 MaskMode = Literal["static", "live", "given", "off"]
 AttentionOrder = Literal["auto", "scores", "context"]
+FactorMode = Literal["auto", "keep", "merge"]
 
 
 @dataclass(frozen=True)
 class CompileOptions:
     """weight_bits: bits of a quantized weight, sign included. input_bits: bits of a real-valued input. masks: where the
-    routing masks come from. attention_order: (q kᵀ) v ("scores"), q (kᵀ v) ("context"), or the cheaper."""
+    routing masks come from. attention_order: (q kᵀ) v ("scores"), q (kᵀ v) ("context"), or the cheaper. factors: low-rank
+    pairs kept as two layers, multiplied into one, or the cheaper."""
 
     weight_bits: int = 8
     input_bits: int = 8
     masks: MaskMode = "live"
     attention_order: AttentionOrder = "auto"
+    factors: FactorMode = "auto"
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -33,6 +36,9 @@ class CompileOptions:
                 f"unknown attention order {self.attention_order!r}",
                 f"choose one of {', '.join(get_args(AttentionOrder))}",
             )
+
+        if self.factors not in get_args(FactorMode):
+            raise InputError(f"unknown factors {self.factors!r}", f"choose one of {', '.join(get_args(FactorMode))}")
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values; `CompileOptions(**d)` reads them back."""

@@ -73,13 +73,26 @@ def slice_of(
     group: Group, graph: Graph, chip: ChipSpec, channels: tuple[int, int], positions: tuple[int, int]
 ) -> Slice:
     """What one slice of a group takes of a core's resources."""
-    node = group.synapse
-    weights = node.weight[slice(*channels)] if isinstance(node, i.Synapse) else np.ones(len(node.inputs), np.int64)
-    synapses = 0 if isinstance(node, i.SpikeMatmul) else int(np.count_nonzero(weights))
+    weights = stored_weights(group, channels)
+    synapses = int(np.count_nonzero(weights))
     words = -(-synapses * stored_bits(weights) // WORD_BITS)
-    axons = sum(int(np.count_nonzero(fan)) for fan in fans(group, graph, channels, positions))
+    axons = sum(int(np.count_nonzero(fan)) for _, fan in fans(group, graph, channels, positions))
     neurons = (channels[1] - channels[0]) * (positions[1] - positions[0])
     return Slice(group.name, channels, positions, neurons, synapses, words, axons)
+
+
+def stored_weights(group: Group, channels: tuple[int, int]) -> NDArray[np.int64]:
+    """The weights that a slice stores, flat: those of its convolution, and one shared 1 for each input that it takes as it is.
+    Products of spikes and counts are not stored."""
+    node, streams = group.synapse, np.ones(len(group.streams), np.int64)
+    if isinstance(node, i.SpikeMatmul):
+        return streams
+    own = (
+        node.weight[slice(*channels)].reshape(-1)
+        if isinstance(node, i.Synapse)
+        else np.ones(len(node.inputs), np.int64)
+    )
+    return np.concatenate([own, streams])
 
 
 def stored_bits(weights: NDArray[np.int64]) -> int:

@@ -21,6 +21,7 @@ from pumice.compiler.passes.balance_delays import BalanceDelays
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.passes.lower_attention import LowerAttention
 from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
+from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
 from pumice.compiler.place import place
 from pumice.compiler.program import Program
@@ -83,7 +84,8 @@ def quantize(
     imported = import_nir(network)
     verify(imported, chip, "import-nir")
     check_samples(imported, calibration, "calibration data")
-    folded = run_passes(imported, [FoldBatchNorm()], chip, watch)
+    first: list[Pass] = [FoldBatchNorm(), MergeFactors(calibration, options.factors)]
+    folded = run_passes(imported, first, chip, watch)
     integers = Quantize(calibration, options.weight_bits, options.input_bits, progress)
     return Quantized(folded, run_passes(folded, [integers], chip, watch), calibration, source_digest(network))
 

@@ -19,9 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.float_nodes import Lif
+from pumice.compiler.float_nodes import Lif, MultiSpike
 from pumice.errors import InputError
-from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, MEMBRANE_SHIFT, LifParams, lif_step
+from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, MEMBRANE_SHIFT, LifParams, lif_step, spike_levels
 from pumice.hwsim.spec import ChipSpec
 
 Floats = NDArray[np.float64]
@@ -46,8 +46,32 @@ class NeuronIntegers:
 
     def params(self, ndim: int) -> LifParams:
         """As the arithmetic takes them, for a population of `ndim` axes with channels first."""
-        bias = (self.bias_mant << self.bias_exp).reshape(-1, *[1] * (ndim - 1))
-        return LifParams(self.vth, self.dv, bias)
+        return LifParams(self.vth, self.dv, _effective(self.bias_mant, self.bias_exp, ndim))
+
+    def run(self, current: Ints) -> tuple[Ints, int]:
+        """Spikes [T, B, C, …] of the layer from its currents, and the largest |v| seen."""
+        spikes, peak = run_layer(current, self.params(current.ndim - 2))
+        return spikes.astype(np.int64), peak
+
+
+@dataclass(frozen=True)
+class LevelIntegers:
+    """Thresholds (ascending, in 1/64 current units) and bias of a MultiSpike layer on a grid of `scale` units per float unit."""
+
+    scale: float
+    thresholds: Ints
+    bias_mant: Ints
+    bias_exp: int
+
+    def run(self, current: Ints) -> tuple[Ints, int]:
+        """Levels [T, B, C, …] of the layer from its currents; it keeps no membrane."""
+        bias = _effective(self.bias_mant, self.bias_exp, current.ndim - 2)
+        return spike_levels(current, bias, self.thresholds), 0
+
+
+def _effective(mantissa: Ints, exponent: int, ndim: int) -> Ints:
+    """The bias of a population of `ndim` axes, channels first."""
+    return (mantissa << exponent).reshape(-1, *[1] * (ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -59,7 +83,7 @@ class LayerFit:
     """
 
     weight: Ints
-    neurons: NeuronIntegers
+    neurons: NeuronIntegers | LevelIntegers
     mismatch: float
     worst_current: int
     observed_current: int
@@ -85,14 +109,36 @@ def neuron_integers(lif: Lif, bias: Floats, scale: float, chip: ChipSpec) -> Neu
     mant = np.rint(bias * exact * UNIT).astype(np.int64) + lift
     if vth >= 1 << chip.threshold_bits:
         return None
-    limit = 1 << (chip.bias_mantissa_bits - 1)
-    if np.abs(mant).max(initial=0) < limit:
+    if np.abs(mant).max(initial=0) < _mantissa_limit(chip):
         return NeuronIntegers(exact, vth, dv, mant, 0, "bias" if lift else "strict")
     exact = (vth + lift / UNIT) / fold
+    found = _with_exponent(bias * exact * UNIT, chip)
+    return NeuronIntegers(exact, vth, dv, *found, "threshold" if lift else "strict") if found else None
+
+
+def level_integers(neuron: MultiSpike, bias: Floats, scale: float, chip: ChipSpec) -> LevelIntegers | None:
+    """The integers of a MultiSpike layer with float bias [C] at `scale`, or None where its bias does not fit the chip.
+
+    Half to even: from d - 1/2, an input rounds up to level d where d is even, so a tie must pass there and only there.
+    """
+    ideal = [(d - 0.5) * scale * UNIT for d in range(1, neuron.levels + 1)]
+    thresholds = [np.floor(t) if d % 2 else np.ceil(t) - 1 for d, t in enumerate(ideal, 1)]
+    exact = bias * scale * UNIT
+    fits = np.abs(np.rint(exact)).max(initial=0) < _mantissa_limit(chip)
+    found = (np.rint(exact).astype(np.int64), 0) if fits else _with_exponent(exact, chip)
+    return LevelIntegers(scale, np.array(thresholds, np.int64), *found) if found else None
+
+
+def _mantissa_limit(chip: ChipSpec) -> int:
+    return 1 << (chip.bias_mantissa_bits - 1)
+
+
+def _with_exponent(ideal: Floats, chip: ChipSpec) -> tuple[Ints, int] | None:
+    """Bias [C], in 1/64 units, as (mantissa, exponent) with the smallest exponent of 1 or more that fits; None if none does."""
     for exponent in range(1, 1 << chip.bias_exponent_bits):
-        mant = np.rint(bias * exact * UNIT / (1 << exponent)).astype(np.int64)
-        if np.abs(mant).max(initial=0) < limit:
-            return NeuronIntegers(exact, vth, dv, mant, exponent, "threshold" if lift else "strict")
+        mant = np.rint(ideal / (1 << exponent)).astype(np.int64)
+        if np.abs(mant).max(initial=0) < _mantissa_limit(chip):
+            return mant, exponent
     return None
 
 
@@ -120,31 +166,33 @@ def run_layer(current: Ints, params: LifParams) -> tuple[NDArray[np.bool_], int]
 class LayerProblem:
     """A float layer to quantize, and what it does on calibration data.
 
-    weight [O, C, kh, kw], bias [O]; input_scale, input_range: the integer input's grid. currents(weight): the integer
-    layer's synapses on calibration inputs, [T, B, O, …]. mean_current [O]: the float layer's mean current there, without
-    bias. target: its spikes [T, B, O, …].
+    weight [O, C, kh, kw], bias [O]; source: the user's node; input_scale, input_range: the integer input's grid.
+    currents(weight): the integer layer's synapses on calibration inputs, [T, B, O, …]. mean_current [O]: the float layer's mean
+    current there, without bias. integers(bias, scale): its neurons' integers near a scale, or None where they do not fit.
+    target: what its neurons send, [T, B, O, …].
     """
 
     weight: Floats
     bias: Floats
-    lif: Lif
+    source: str
     input_scale: float
     input_range: tuple[int, int]
     currents: Callable[[Ints], Ints]
     mean_current: Floats
-    target: NDArray[np.bool_]
+    integers: Callable[[Floats, float], NeuronIntegers | LevelIntegers | None]
+    target: NDArray[Any]
 
 
-def fit_layer(layer: LayerProblem, weight_bits: int, chip: ChipSpec) -> LayerFit:
-    """The quantization of a synapse and its LIF that reproduces most spikes of the float layer.
+def fit_layer(layer: LayerProblem, weight_bits: int) -> LayerFit:
+    """The quantization of a synapse and its neurons that reproduces most of what the float layer sends.
 
     Raises InputError where no scale fits the chip.
     """
     for group in _candidate_scales(layer.weight, weight_bits):
-        fits = [fit for scale in group for fit in _try_scale(scale, layer, weight_bits, chip)]
+        fits = [fit for scale in group for fit in _try_scale(scale, layer, weight_bits)]
         if fits:
             return min(fits, key=lambda fit: fit.mismatch)
-    message = f"node {layer.lif.source!r}: no weight scale fits threshold, bias and 24-bit membrane"
+    message = f"node {layer.source!r}: no weight scale fits threshold, bias and 24-bit membrane"
     raise InputError(message, "rescale the layer")
 
 
@@ -157,10 +205,10 @@ def _candidate_scales(weight: Floats, bits: int) -> Iterator[list[float]]:
     yield from ([fitting / 2**k] for k in range(1, bits))
 
 
-def _try_scale(scale: float, layer: LayerProblem, bits: int, chip: ChipSpec) -> Iterator[LayerFit]:
+def _try_scale(scale: float, layer: LayerProblem, bits: int) -> Iterator[LayerFit]:
     """The layer near one scale: with its own bias, and with the bias corrected for the mean error that rounding the
     weights makes on calibration data (Nagel et al., ICCV 2019). Nothing where it does not fit the chip."""
-    plain = neuron_integers(layer.lif, layer.bias, scale * layer.input_scale, chip)
+    plain = layer.integers(layer.bias, scale * layer.input_scale)
     if plain is None:
         return
     integers, clipped = quantize_weights(layer.weight, plain.scale / layer.input_scale, bits)
@@ -169,12 +217,12 @@ def _try_scale(scale: float, layer: LayerProblem, bits: int, chip: ChipSpec) -> 
         return
     current = layer.currents(integers)
     drift = current.mean(axis=(0, 1, *range(3, current.ndim))) / plain.scale - layer.mean_current
-    corrected = neuron_integers(layer.lif, layer.bias - drift, scale * layer.input_scale, chip)
+    corrected = layer.integers(layer.bias - drift, scale * layer.input_scale)
     for neurons in (plain, corrected):
         if neurons is None or neurons.scale != plain.scale:
             continue
-        spikes, peak = run_layer(current, neurons.params(current.ndim - 2))
-        mismatch = float((spikes != layer.target).mean())
+        outputs, peak = neurons.run(current)
+        mismatch = float((outputs != layer.target).mean())
         yield LayerFit(integers, neurons, mismatch, worst, int(np.abs(current).max(initial=0)), peak, clipped)
 
 

@@ -23,6 +23,7 @@ DECAY_SHIFT = 12
 DECAY_UNITY = 1 << DECAY_SHIFT
 STATE_LIMIT = 1 << 23  # u and v are 24-bit signed
 ACTIVATION_LIMIT = 1 << 17  # |a_in| below this cannot wrap u
+PATCH_VALUES = 1 << 24  # patches of a convolution held at once: bounds memory, changes nothing else
 NO_CURRENT_MEMORY = 4095  # du whose offset of 1 makes u forget everything
 
 
@@ -87,6 +88,40 @@ def gated_lif_step(
     return np.where(routed, u_on, u_off), np.where(routed, v_on, v_off), spikes & routed
 
 
+def spike_levels(a_in: Ints, bias: Ints, thresholds: Ints) -> Ints:
+    """Levels of neurons without memory: how many thresholds [D], in 1/64 current units, (a_in << 6) + bias exceeds."""
+    u = (a_in << MEMBRANE_SHIFT) + bias
+    return np.searchsorted(thresholds, u, side="left").astype(np.int64)
+
+
+def membrane(
+    a_in: Ints, streams: Ints | int, routed: Bools | None, shift: int, bias: Ints, low: int, high: int
+) -> Ints:
+    """What a stream of real values becomes: a_in · 2^shift + bias where routed, plus streams, clipped to [low, high].
+
+    shift: below 0 the current is shifted right, halves up. streams: the sum of the payloads that pass through. Source:
+    residual neurons with graded spikes, as Loihi 2 programs them.
+    """
+    added = shifted(a_in, shift) + bias
+    return np.clip((added if routed is None else added * routed) + streams, low, high)
+
+
+def shifted(x: Ints, shift: int) -> Ints:
+    """x · 2^shift; below 0 shifted right, halves up."""
+    return x << shift if shift >= 0 else (x + (1 << (-shift - 1))) >> -shift
+
+
+def token_sum(x: Ints, shift: int) -> Ints:
+    """Sums over the last axis, shifted right by `shift` bits with halves up; the axis stays, with length 1."""
+    return np.asarray(shifted(x.sum(axis=-1, keepdims=True), -shift))
+
+
+def spike_and(gate: Ints, x: Ints) -> Ints:
+    """x where its gate spikes. gate: [..., G, 1 or N], x: [..., C, N]; gate channel g rules the g-th C / G channels."""
+    groups = x.reshape(*x.shape[:-2], gate.shape[-2], -1, x.shape[-1])
+    return (groups & gate[..., None, :]).reshape(x.shape)
+
+
 def mixed_weights(weights: NDArray[Any]) -> Ints:
     """What stock Dense and Sparse make of a mixed-sign matrix: clip to [-256, 255], then drop the lowest bit (floor)."""
     return np.clip(np.asarray(weights, np.int64), -256, 255) >> 1 << 1
@@ -118,6 +153,26 @@ def or_pool(spikes: NDArray[Any], kernel: int, stride: int, padding: int) -> Int
     return np.asarray(windows[..., ::stride, ::stride, :, :].any(axis=(-2, -1)), np.int64)
 
 
+def max_pool(x: NDArray[Any], kernel: int, stride: int, padding: int) -> NDArray[Any]:
+    """The largest value of each window of x [..., H, W]; positions outside never win. Keeps the dtype."""
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    pad = [(0, 0)] * (x.ndim - 2) + [(padding, padding)] * 2
+    windows = _windows(np.pad(x, pad, constant_values=lowest), (kernel, kernel))
+    return np.asarray(windows[..., ::stride, ::stride, :, :].max(axis=(-2, -1)))
+
+
+def ungrouped(weight: NDArray[Any], groups: int) -> NDArray[Any]:
+    """A grouped convolution's weight [O, C / groups, kh, kw] as [O, C, kh, kw]: zeros are absent synapses."""
+    if groups == 1:
+        return weight
+    outputs, inputs = weight.shape[0] // groups, weight.shape[1]
+    full = np.zeros((weight.shape[0], inputs * groups, *weight.shape[2:]), weight.dtype)
+    for g in range(groups):
+        rows = slice(g * outputs, (g + 1) * outputs)
+        full[rows, g * inputs : (g + 1) * inputs] = weight[rows]
+    return full
+
+
 def _windows(x: NDArray[Any], kernel: tuple[int, int]) -> NDArray[Any]:
     """Every window over the last two axes, as two more axes; a view."""
     view = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(-2, -1))  # type: ignore[call-overload]
@@ -133,24 +188,49 @@ def patches(
     return windows.reshape(*windows.shape[:3], -1)
 
 
-def conv(x: NDArray[Any], weight: NDArray[Any], stride: tuple[int, int], padding: tuple[int, int], x_max: int) -> Ints:
-    """Synaptic currents of a convolution (cross-correlation, as in PyTorch).
+def conv(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    x_max: int,
+    groups: int = 1,
+) -> Ints:
+    """Synaptic currents of a convolution (cross-correlation, as in PyTorch), a few images at a time.
 
-    x: [B, C, H, W] with |x| <= x_max; weight: [O, C, kh, kw]; returns [B, O, H', W'].
+    x: [B, C, H, W] with |x| <= x_max; weight: [O, C / groups, kh, kw]; returns [B, O, H', W'].
     """
-    rows = weight.reshape(weight.shape[0], -1)
-    bound = max(int(np.abs(rows).sum(axis=1).max(initial=0)), 1) * max(x_max, 1)
+    rows = weight.reshape(groups, weight.shape[0] // groups, -1)
+    bound = max(int(np.abs(rows).sum(axis=2).max(initial=0)), 1) * max(x_max, 1)
+    few = max(1, PATCH_VALUES // max(1, weight[0, 0].size * int(np.prod(x.shape[1:])) // (stride[0] * stride[1])))
+    parts = [_conv_few(x[k : k + few], weight, rows, stride, padding, bound) for k in range(0, len(x), few)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _conv_few(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    rows: NDArray[Any],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    bound: int,
+) -> Ints:
+    """`conv` of images whose patches fit in memory together. rows: [groups, O / groups, C / groups * kh * kw]."""
     columns = patches(x.astype(exact_dtype(bound)), (weight.shape[2], weight.shape[3]), stride, padding)
-    return np.moveaxis(exact_matmul(columns, rows.T, bound), -1, 1)
+    lead = columns.shape[:3]
+    grouped = np.moveaxis(columns.reshape(int(np.prod(lead)), rows.shape[0], rows.shape[2]), 1, 0)
+    out = exact_matmul(grouped, np.swapaxes(rows, 1, 2), bound)  # [groups, B * H' * W', O / groups]
+    return np.moveaxis(np.moveaxis(out, 0, 1).reshape(*lead, weight.shape[0]), -1, 1)
 
 
 def synaptic_currents(
-    x: Ints, weight: Ints, stride: tuple[int, int], padding: tuple[int, int], x_max: int, rank: int
+    x: Ints, weight: Ints, stride: tuple[int, int], padding: tuple[int, int], x_max: int, rank: int, groups: int = 1
 ) -> Ints:
-    """Currents of a synapse over any leading axes. x: […, C, H, W] (rank 3) or tokens […, C, N] (rank 2, 1 x 1 kernel)."""
+    """Currents of a synapse over any leading axes. x: […, C, H, W] (rank 3) or tokens […, C, N] (rank 2, 1 x 1 kernel);
+    weight: [O, C / groups, kh, kw]."""
     lead = x.shape[: x.ndim - rank]
     images = x.reshape(-1, *x.shape[len(lead) :], *([1] if rank == 2 else []))
-    out = conv(images, weight, stride, padding, x_max)
+    out = conv(images, weight, stride, padding, x_max, groups)
     return out.reshape(*lead, *out.shape[1 : 1 + rank])
 
 
@@ -161,10 +241,11 @@ def fan_out(
     padding: tuple[int, int],
     channels: tuple[int, int] | None = None,
     positions: tuple[int, int] | None = None,
+    groups: int = 1,
 ) -> Ints:
     """Nonzero synapses from each source neuron of a convolution into a slice of its targets.
 
-    weight [O, C, kh, kw]; grid: source (H, W); channels, positions: the slice of targets (all by default; positions are
+    weight [O, C / groups, kh, kw]; grid: source (H, W); channels, positions: the slice of targets (all by default; positions are
     flattened H'·W'). Returns [C, H * W].
     """
     out_h = (grid[0] + 2 * padding[0] - weight.shape[2]) // stride[0] + 1
@@ -174,14 +255,16 @@ def fan_out(
     held = np.zeros(out_h * out_w, np.int64)
     held[p0:p1] = 1
     held = held.reshape(out_h, out_w)
-    per_tap = (weight[c0:c1] != 0).sum(axis=0)  # [C, kh, kw]
-    reach = np.zeros((weight.shape[1], grid[0] + 2 * padding[0], grid[1] + 2 * padding[1]), np.int64)
+    of = weight.shape[0] // groups  # outputs of a group
+    rows = [weight[max(c0, g * of) : min(c1, (g + 1) * of)] for g in range(groups)]
+    per_tap = np.concatenate([(part != 0).sum(axis=0) for part in rows])  # [C, kh, kw]
+    reach = np.zeros((len(per_tap), grid[0] + 2 * padding[0], grid[1] + 2 * padding[1]), np.int64)
     for i in range(weight.shape[2]):
         for j in range(weight.shape[3]):
             window = reach[:, i : i + out_h * stride[0] : stride[0], j : j + out_w * stride[1] : stride[1]]
             window += per_tap[:, i, j, None, None] * held
     inner = reach[:, padding[0] : padding[0] + grid[0], padding[1] : padding[1] + grid[1]]
-    return inner.reshape(weight.shape[1], -1)
+    return inner.reshape(len(per_tap), -1)
 
 
 def accumulate(total: Ints, current: Ints) -> Ints:

@@ -3,7 +3,7 @@
 Definitions (all summed over samples, per timestep):
     events            input spikes that reach a core (a graded spike is one event)
     synops            events times the stored nonzero synapses each is delivered to; borders of a convolution are exact
-    weighted          the same, each event weighted by its payload
+    weighted          the same, each event weighted by the number of spikes that its payload stands for
     macs              synops whose event is a real-valued input: multiply-accumulates
     eq25              mean input * T * dense operations (TP-Spikformer Eq. 25: ignores borders and absent synapses)
     dense             T * multiply-accumulates of the dense layer
@@ -99,7 +99,7 @@ def spikes_per_neuron(x: NDArray[Any]) -> Ints:
 
 
 def payload_per_neuron(x: NDArray[Any]) -> Ints:
-    """Summed payload of each source neuron over samples, [T, C, P]. x: [T, B, C, …]."""
+    """Summed payload of each source neuron over samples, [T, C, P]. x: [T, B, C, …]; give magnitudes where it is signed."""
     return np.asarray(x.sum(axis=1).reshape(x.shape[0], x.shape[2], -1))
 
 
@@ -128,7 +128,8 @@ def products(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int], col
 
 @dataclass(frozen=True)
 class LayerSops:
-    """Synaptic operations of one layer over all given frames, by each definition of this module."""
+    """Synaptic operations of one layer over all given frames, by each definition of this module. weighted: by the input's
+    value with its sign, which is what the official scripts add up; a first layer's inputs may be negative."""
 
     events: float
     weighted: float

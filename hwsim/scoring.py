@@ -48,6 +48,8 @@ class Criterion:
             raise ValueError(f"the criterion's window must be odd and positive, not {self.window}")
         if not 0.0 <= self.alpha <= 1.0:
             raise ValueError(f"alpha must lie in [0, 1], not {self.alpha}")
+        if self.first_step not in ("both", "spatial"):
+            raise ValueError(f"first_step must be 'both' or 'spatial', not {self.first_step!r}")
 
     @property
     def causal(self) -> bool:

@@ -14,6 +14,7 @@ from pumice.compiler.evaluate import evaluate
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.pipeline import Quantized, finish
 from pumice.compiler.program import Program
+from pumice.compiler.streams import scale_of
 from pumice.runtime.reference import Reference
 from pumice.runtime.validation import accuracy
 
@@ -77,14 +78,11 @@ def float_graph_logits(graph: Graph, inputs: NDArray[Any]) -> NDArray[np.float64
 
 def with_quantized_weights(folded: Graph, quantized: Graph) -> Graph:
     """The float graph with the weights that the chip stores, in float units; neurons stay float."""
-    source = next(n for n in quantized.nodes.values() if isinstance(n, i.GradedInput))
     nodes: dict[str, Node] = {}
     for node in folded.nodes.values():
-        integer = quantized.nodes.get(node.name)
-        if isinstance(node, f.Conv) and isinstance(integer, i.Synapse):
-            scale = integer.scale / (source.scale if source.name in node.inputs else 1.0)
-            node = replace(node, weight=integer.weight / scale)
-        elif isinstance(node, f.Linear) and isinstance(integer, i.Synapse):
-            node = replace(node, weight=integer.weight[:, :, 0, 0] / integer.scale)
+        found = quantized.nodes.get(f"{node.name}.synapse", quantized.nodes.get(node.name))
+        if isinstance(node, f.Conv | f.Linear) and isinstance(found, i.Synapse):
+            weight = found.weight / (found.scale / scale_of(found.inputs[0], quantized.nodes))
+            node = replace(node, weight=weight if isinstance(node, f.Conv) else weight[:, :, 0, 0])
         nodes[node.name] = node
     return replace(folded, nodes=nodes)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.groups import Group, fans, groups_of, origin
+from pumice.compiler.groups import Group, fans, groups_of, mask_input, origin
 from pumice.compiler.program import Program, Site, Slice
+from pumice.compiler.streams import holds_reals
 from pumice.hwsim import arith, counters
 from pumice.hwsim.counters import COUNT_FIELDS, CountRow, CountTable, merge_tables
 from pumice.hwsim.scoring import score_operations
@@ -22,7 +23,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Counting:
-    """A run's raw material: values per node [T, B, …]; active neurons per LIF layer [T, C, …], summed over samples."""
+    """A run's raw material: values per node [T, B, …]; active neurons per layer of LIF,
+    levels or membranes [T, C, …], summed over samples."""
 
     values: Mapping[str, Ints]
     active: Mapping[str, Ints]
@@ -51,8 +53,7 @@ def _count_slice(
 ) -> CountRow:
     steps = program.graph.timesteps
     sums = {name: np.zeros(steps) for name in COUNT_FIELDS}
-    reach = fans(group, program.graph, part.channels, part.positions)
-    for name, fan in zip(group.synapse.inputs, reach, strict=True):
+    for name, fan in fans(group, program.graph, part.channels, part.positions):
         _add_stream(sums, program, run, group, name, fan, program.mapping.sites[core], placed)
     if isinstance(group.synapse, i.SpikeMatmul):
         _add_attention(sums, run, group.synapse, part)
@@ -67,7 +68,7 @@ def _synapse_kind(group: Group) -> str:
     node = group.synapse
     return (
         "conv"
-        if isinstance(node, i.OrPool) or (isinstance(node, i.Synapse) and node.weight.shape[2:] != (1, 1))
+        if isinstance(node, i.OrPool | i.MaxPool) or (isinstance(node, i.Synapse) and node.weight.shape[2:] != (1, 1))
         else "dense"
     )
 
@@ -88,10 +89,11 @@ def _add_stream(
     sums["events"] += counters.delivered(events, reached)
     source = origin(name, program.graph)
     real = isinstance(source, i.GradedInput)
-    operations = counters.delivered(events, fan)
-    if not isinstance(group.synapse, i.SpikeMatmul):  # whose operations are coincidences, counted by `_add_attention`
-        sums["macs" if real else "synops"] += operations
-        sums["weighted"] += 0 if real else counters.delivered(counters.payload_per_neuron(x), fan)
+    operand = isinstance(group.synapse, i.SpikeMatmul) and name in group.synapse.inputs
+    if not operand:  # operations on those are coincidences, counted by `_add_attention`
+        sums["macs" if real else "synops"] += counters.delivered(events, fan)
+        payload = events if holds_reals(name, program.graph.nodes) else counters.payload_per_neuron(x)
+        sums["weighted"] += 0 if real else counters.delivered(payload, fan)
     if real:
         sums["messages"] += counters.delivered(events, reached)
         return
@@ -129,7 +131,7 @@ def _add_layer_estimates(sums: dict[str, Floats], run: Counting, group: Group, p
     x = run.values[node.inputs[0]]
     share = part.neurons / int(np.prod(group.extent))
     dense = counters.dense_operations(node.weight.shape, int(np.prod(node.out.shape[1:]))) * share
-    payload = np.abs(x) if not isinstance(origin(node.inputs[0], program.graph), i.GradedInput) else (x != 0)
+    payload = (x != 0) if holds_reals(node.inputs[0], program.graph.nodes) else x
     sums["dense"] += x.shape[1] * dense
     sums["eq25"] += payload.mean(axis=tuple(range(2, x.ndim))).sum(axis=1) * dense
 
@@ -145,9 +147,10 @@ def _add_neurons(sums: dict[str, Floats], run: Counting, group: Group, part: Sli
     )
     total = np.full(steps, samples * part.neurons, np.float64)
     gated = np.zeros(steps)
-    if isinstance(node, i.IntLif) and node.gate_state != "":
-        off = (run.values[node.inputs[1]] == 0).sum(axis=1)
-        gated = off[:, slice(*part.positions)].sum(axis=1) * float(part.channels[1] - part.channels[0])
+    if mask := mask_input(node):
+        of_slice = (slice(None), *held)  # a gated layer's values are [T, B, C, N]
+        off = run.values[mask][:, :, None, slice(*part.positions)] == 0
+        gated = ((value[of_slice] == 0) & off).sum(axis=(1, 2, 3)).astype(np.float64)  # a membrane passes streams on
     sums["spikes"] += 0 if isinstance(node, i.Readout) else fired
     sums["active"] += active
     sums["gated"] += gated

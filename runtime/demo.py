@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import nir
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,23 +21,28 @@ from pumice.compiler.program import Program
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import ChipSpec, load_chip
 from pumice.runtime.attribution import Rung, ladder
+from pumice.runtime.demo_models import demo_models
 from pumice.runtime.float_model import FloatRun, run_float
+from pumice.runtime.pruning import given_schedule
 from pumice.runtime.reference import Reference
 from pumice.runtime.report import core_utilisation, energy_dict, mask_nodes, synops_dict
 from pumice.runtime.result import Backend, RunResult
 from pumice.runtime.validation import Comparison, accuracy, compare, compare_with_float
+
+if TYPE_CHECKING:
+    from pumice.models.network import SpikingNetwork
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class DemoPlan:
-    """What the demo runs. retention: tokens kept, one ratio per block. criterion: how tokens are scored. lava_samples: how
-    many samples run on Lava."""
+    """What the demo runs. retention: tokens kept, one ratio for all blocks or one per block. criterion: how tokens are
+    scored. lava_samples: how many samples run on Lava."""
 
     model: str = "spikformer-digits"
     chip: str = "loihi2"
-    retention: tuple[float, ...] = (0.5, 0.5)
+    retention: tuple[float, ...] = (0.5,)
     criterion: Criterion = field(default_factory=Criterion)
     lava_samples: int = 16
     folder: Path = Path("out")
@@ -44,22 +50,24 @@ class DemoPlan:
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A compiled program and its run over all samples."""
+    """A compiled program and its run over all samples. schedule: the masks that it was given with them, if any."""
 
     program: Program
     run: RunResult
+    schedule: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """Everything that the demo measured, for its tables, its JSON and its picture."""
+    """Everything that the demo measured, for its tables, its JSON and its picture. masks: where those of `routed` come from."""
 
     plan: DemoPlan
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
     unpruned_float: FloatRun
     pruned_float: FloatRun
-    live: Variant
+    masks: MaskMode
+    routed: Variant
     static: Variant
     unpruned: Variant
     agreement: Comparison
@@ -72,50 +80,72 @@ class DemoResult:
 def run_demo(plan: DemoPlan, lava: Backend, say: Say) -> DemoResult:
     """Runs the plan; `say` is told what is being done. Raises PumiceError as the parts do."""
     from pumice.models.checkpoints import load_zoo
-    from pumice.models.digits import load_digits
-    from pumice.models.nir_export import to_nir, write_nir
-    from pumice.models.token_pruning import TokenPruning
+    from pumice.models.datasets import zoo_data
 
     started = time.perf_counter()
     plan.folder.mkdir(parents=True, exist_ok=True)
-    model, digits, chip = load_zoo(plan.model), load_digits(), load_chip(plan.chip)
-    inputs, labels = digits.test.images.numpy(), digits.test.labels.numpy()
-    say(f"running the float model on {len(inputs)} test images")
-    unpruned_float = run_float(model, inputs, record=False)
-    model.pruning = TokenPruning(plan.retention, plan.criterion)
-    pruned_float = run_float(model, inputs)
+    models = demo_models(load_zoo(plan.model), plan.retention, plan.criterion)
+    data, chip = zoo_data(plan.model), load_chip(plan.chip)
+    inputs, labels = data.test.images.numpy(), data.test.labels.numpy()
+    say(f"running the float model on {len(inputs)} test samples")
+    unpruned_float = run_float(models.unpruned, inputs, record=False)
+    pruned_float = run_float(models.pruned, inputs)
     say("exporting to NIR, reading it back, quantizing")
-    path = plan.folder / f"{plan.model}.nir"
-    write_nir(to_nir(model), path)
-    network = quantize(read_nir(path), digits.calibration.images.numpy(), chip, CompileOptions())
-    say("compiling and running on `reference`: live masks, static masks, no masks")
-    live, static, off = (_variant(network, chip, mode, inputs) for mode in ("live", "static", "off"))
+    calibration = data.calibration.images.numpy()
+    network = _quantized(models.pruned, plan.folder / f"{plan.model}.nir", calibration, chip)
+    whole = network if models.masks == "live" else quantize(_nir(models.unpruned), calibration, chip, CompileOptions())
+    say(f"compiling and running on `reference`: {models.masks} masks, static masks, no masks")
+    routed = _routed(network, chip, models.masks, inputs, pruned_float)
+    static, off = _variant(network, chip, "static", inputs), _variant(whole, chip, "off", inputs)
     artifact = plan.folder / f"{plan.model}.pumice"
-    write_artifact(live.program, artifact)
-    say(f"running {plan.lava_samples} images on Lava, every layer recorded")
-    on_lava = lava.run(live.program, inputs[: plan.lava_samples], record=True)
+    write_artifact(routed.program, artifact)
+    say(f"running {plan.lava_samples} samples on Lava, every layer recorded")
+    few = None if routed.schedule is None else routed.schedule[: plan.lava_samples]
+    on_lava = lava.run(routed.program, inputs[: plan.lava_samples], few, record=True)
     say("validating against the float model")
-    rungs = ladder(network.folded, off.program, unpruned_float.logits, off.run.logits, live.run.logits, inputs, labels)
+    logits = (unpruned_float.logits, off.run.logits, routed.run.logits)
     return DemoResult(
-        plan,
-        inputs,
-        labels,
-        unpruned_float,
-        pruned_float,
-        live,
-        static,
-        off,
-        compare_with_float(live.run, pruned_float),
-        _against_reference(on_lava, live.run),
-        rungs,
-        artifact,
-        time.perf_counter() - started,
+        plan=plan,
+        inputs=inputs,
+        labels=labels,
+        unpruned_float=unpruned_float,
+        pruned_float=pruned_float,
+        masks=models.masks,
+        routed=routed,
+        static=static,
+        unpruned=off,
+        agreement=compare_with_float(routed.run, pruned_float),
+        lava=_against_reference(on_lava, routed.run),
+        rungs=ladder(whole.folded, off.program, *logits, inputs, labels),
+        artifact=artifact,
+        seconds=time.perf_counter() - started,
     )
+
+
+def _nir(model: SpikingNetwork) -> nir.NIRGraph:
+    from pumice.models.nir_export import to_nir
+
+    return to_nir(model)
+
+
+def _quantized(model: SpikingNetwork, path: Path, calibration: NDArray[Any], chip: ChipSpec) -> Quantized:
+    """The model through its NIR file, as any other program would read it."""
+    from pumice.models.nir_export import write_nir
+
+    write_nir(_nir(model), path)
+    return quantize(read_nir(path), calibration, chip, CompileOptions())
+
+
+def _routed(network: Quantized, chip: ChipSpec, mode: MaskMode, inputs: NDArray[Any], model: FloatRun) -> Variant:
+    """The program that routes tokens, with the float model's own choice where masks are given."""
+    program = finish(network, chip, replace(CompileOptions(), masks=mode))
+    schedule = given_schedule(program, model.masks)
+    return Variant(program, Reference().run(program, inputs, schedule, record=True), schedule)
 
 
 def _variant(network: Quantized, chip: ChipSpec, mode: MaskMode, inputs: NDArray[Any]) -> Variant:
     program = finish(network, chip, replace(CompileOptions(), masks=mode))
-    return Variant(program, Reference().run(program, inputs, record=mode == "live"))
+    return Variant(program, Reference().run(program, inputs))
 
 
 def _against_reference(on_lava: RunResult, reference: RunResult) -> Comparison:
@@ -132,19 +162,20 @@ def block_retention(run: RunResult, program: Program) -> dict[int, list[float]]:
 
 def demo_dict(result: DemoResult) -> dict[str, Any]:
     """The demo's figures as JSON-ready values. Energies in nanojoules per sample, counts per sample, time in seconds."""
-    live, off = result.live.run, result.unpruned.run
-    assert live.counts is not None
+    routed, off = result.routed.run, result.unpruned.run
+    assert routed.counts is not None
     assert off.counts is not None
-    pruned, unpruned = energy_dict(live.counts), energy_dict(off.counts)
-    by_block = block_retention(live, result.live.program)
+    pruned, unpruned = energy_dict(routed.counts), energy_dict(off.counts)
+    by_block = block_retention(routed, result.routed.program)
     return {
         "model": result.plan.model,
         "chip": result.plan.chip,
+        "masks": result.masks,
         "samples": len(result.inputs),
         "accuracy": {
             "float": accuracy(result.unpruned_float.logits, result.labels),
             "float_pruned": accuracy(result.pruned_float.logits, result.labels),
-            "compiled": accuracy(live.logits, result.labels),
+            "compiled": accuracy(routed.logits, result.labels),
             "compiled_static": accuracy(result.static.run.logits, result.labels),
             "compiled_unpruned": accuracy(off.logits, result.labels),
         },
@@ -153,15 +184,15 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
         "first_divergence": str(result.agreement.first) if result.agreement.first else None,
         "bit_exact": {"lava": result.lava.exact and result.lava.logits_max == 0, "samples": result.plan.lava_samples},
         "retention": {"mean": float(np.mean([np.mean(v) for v in by_block.values()])), "by_block_and_step": by_block},
-        "cores": len(result.live.program.mapping.cores),
-        "chips": result.live.program.mapping.chips,
-        "utilisation": core_utilisation(result.live.program),
-        "latency_steps": latency_steps(result.live.program.graph),
-        "interval_steps": result.live.program.graph.timesteps,
-        "synops": synops_dict(live.counts),
+        "cores": len(result.routed.program.mapping.cores),
+        "chips": result.routed.program.mapping.chips,
+        "utilisation": core_utilisation(result.routed.program),
+        "latency_steps": latency_steps(result.routed.program.graph),
+        "interval_steps": result.routed.program.graph.timesteps,
+        "synops": synops_dict(routed.counts),
         "synops_unpruned": synops_dict(off.counts),
-        "mask_bits": live.counts.mask_bits / live.counts.samples,
-        "score_operations": live.counts.score_operations / live.counts.samples,
+        "mask_bits": routed.counts.mask_bits / routed.counts.samples,
+        "score_operations": routed.counts.score_operations / routed.counts.samples,
         "energy_excludes": ["off-core token scorer", "mask lookup"],
         "energy_nj": {name: {"pruned": pruned[name], "unpruned": unpruned[name]} for name in pruned},
         "device": result.unpruned_float.device,

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pumice.hwsim.counters import CountTable
 from pumice.hwsim.energy import energy_per_sample, load_profile, profile_names
 from pumice.runtime.demo import DemoResult
+from pumice.runtime.demo_models import as_images
 from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, draw_demo
+from pumice.runtime.pruning import scoring_gates
 from pumice.runtime.report import mask_nodes
 
 BARS = "loihi1_sanafe"
@@ -20,18 +22,18 @@ BARS = "loihi1_sanafe"
 def draw(path: Path, result: DemoResult, figures: dict[str, Any]) -> None:
     """Draws the demo's picture at `path`. figures: its `demo_dict`."""
     shown = first_of_each_class(result.labels)
-    live, off = result.live.run.counts, result.unpruned.run.counts
-    assert live is not None
+    routed, off = result.routed.run.counts, result.unpruned.run.counts
+    assert routed is not None
     assert off is not None
-    chip = result.live.program.chip
+    chip = result.routed.program.chip
     picture = DemoPicture(
         model=result.plan.model,
         chip=chip.name,
-        images=result.inputs[shown, 0],
+        images=as_images(result.inputs[shown]),
         labels=result.labels[shown],
-        predictions=result.live.run.predictions[shown],
+        predictions=result.routed.run.predictions[shown],
         masks=_masks(result, shown),
-        energy=_energies(live, off),
+        energy=_energies(routed, off),
         bars=load_profile(BARS).title,
         cores=_cores(result),
         mesh=(chip.mesh_columns, chip.mesh_rows, chip.cores_per_tile),
@@ -50,23 +52,24 @@ def first_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _masks(result: DemoResult, shown: NDArray[np.int64]) -> dict[int, NDArray[np.bool_]]:
     found = {}
-    for node in mask_nodes(result.live.program):
-        mask = result.live.run.masks[node.name][:, shown]
-        grid = getattr(node, "grid", None) or (1, mask.shape[-1])
+    grids = {gate.block: gate.grid for gate in scoring_gates(result.routed.program)}
+    for node in mask_nodes(result.routed.program):
+        mask = result.routed.run.masks[node.name][:, shown]
+        grid = grids[node.block]
         found[node.block] = mask.reshape(*mask.shape[:2], *grid)
     return found
 
 
-def _energies(live: CountTable, off: CountTable) -> dict[str, dict[str, tuple[float, float]]]:
+def _energies(routed: CountTable, off: CountTable) -> dict[str, dict[str, tuple[float, float]]]:
     table = {}
     for profile in map(load_profile, profile_names()):
-        pruned, unpruned = energy_per_sample(live, profile), energy_per_sample(off, profile)
+        pruned, unpruned = energy_per_sample(routed, profile), energy_per_sample(off, profile)
         table[profile.title] = {name: (nj, unpruned.by_layer[name]) for name, nj in pruned.by_layer.items()}
     return table
 
 
 def _cores(result: DemoResult) -> tuple[PlacedCore, ...]:
-    mapping, limit = result.live.program.mapping, result.live.program.chip.neurons_per_core
+    mapping, limit = result.routed.program.mapping, result.routed.program.chip.neurons_per_core
     return tuple(
         PlacedCore(site.chip, site.x, site.y, site.core, slices[0].group, sum(p.neurons for p in slices), limit)
         for slices, site in zip(mapping.cores, mapping.sites, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from pumice.errors import BackendUnavailable, InputError
 
 if TYPE_CHECKING:
-    from pumice.models.spikformer import Spikformer
+    from pumice.models.network import SpikingNetwork
 
 BATCH = 64
+PIXELS = 1 << 18  # of one batch: large images run in smaller batches
+
+Schedule = NDArray[np.bool_] | Sequence[NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
 class FloatRun:
-    """logits [B, K]; spikes per LIF layer, [T, B, C, …] as programs have them (tokens last); masks per block [T, B, N]."""
+    """logits [B, K]; spikes (of MultiSpike: levels) per layer, [T, B, C, …] as programs have them, tokens last; masks per
+    block [T, B, N]."""
 
     logits: NDArray[np.float64]
     spikes: Mapping[str, NDArray[np.uint8]]
@@ -37,14 +41,18 @@ def torch_device() -> str:
 
 
 def run_float(
-    model: Spikformer, inputs: NDArray[Any], masks: NDArray[np.bool_] | None = None, record: bool = True
+    model: SpikingNetwork, inputs: NDArray[Any], masks: Schedule | None = None, record: bool = True
 ) -> FloatRun:
-    """The model on samples [B, C, H, W]. masks: a routing schedule [B, blocks, T, N] that replaces scoring."""
+    """The model, in its own precision, on samples [B, C, H, W], or event frames [B, T, C, H, W].
+
+    masks: a routing schedule that replaces scoring, [B, blocks, T, N], or [B, T, N] per block where N differs.
+    """
     device = torch_device()
     model = model.to(device)
+    size = _batch_size(inputs)
     parts = [
-        _run_batch(model, inputs[k : k + BATCH], None if masks is None else masks[k : k + BATCH], record, device)
-        for k in range(0, len(inputs), BATCH)
+        _run_batch(model, inputs[k : k + size], _rows(masks, slice(k, k + size)), record, device)
+        for k in range(0, len(inputs), size)
     ]
     if not parts:
         raise InputError("no samples to run", "give an array of at least one sample")
@@ -56,20 +64,31 @@ def run_float(
     )
 
 
+def _batch_size(inputs: NDArray[Any]) -> int:
+    return max(1, min(BATCH, PIXELS // max(1, int(np.prod(inputs.shape[-2:])))))
+
+
+def _rows(masks: Schedule | None, samples: slice) -> list[NDArray[np.bool_]] | None:
+    """A schedule of some samples, [T, B, N] per block."""
+    if masks is None:
+        return None
+    blocks = np.moveaxis(masks, 1, 0) if isinstance(masks, np.ndarray) else masks
+    return [np.ascontiguousarray(np.moveaxis(block[samples], 0, 1)) for block in blocks]
+
+
 def _run_batch(
-    model: Spikformer, inputs: NDArray[Any], masks: NDArray[np.bool_] | None, record: bool, device: str
+    model: SpikingNetwork, inputs: NDArray[Any], masks: list[NDArray[np.bool_]] | None, record: bool, device: str
 ) -> FloatRun:
     import torch
 
-    x = torch.from_numpy(np.asarray(inputs, np.float32)).to(device)
-    given = None if masks is None else tuple(torch.from_numpy(m.copy()).to(device) for m in np.moveaxis(masks, 0, 2))
+    from pumice.models.layouts import channel_first
+
+    dtype = next(model.parameters()).dtype
+    x = torch.from_numpy(np.asarray(inputs, np.float64)).to(device, dtype)
+    given = None if masks is None else tuple(torch.from_numpy(mask).to(device) for mask in masks)
     with torch.no_grad():
         trace = model.trace(x, given)
-    spikes = {name: _channels_first(s.cpu().numpy()) for name, s in trace.spikes.items()} if record else {}
+    recorded = channel_first(model, trace) if record else {}
+    spikes = {name: layer.to(torch.uint8).cpu().numpy() for name, layer in recorded.items()}
     logits = trace.logits.double().cpu().numpy()
     return FloatRun(logits, spikes, tuple(m.cpu().numpy() for m in trace.masks), device)
-
-
-def _channels_first(spikes: NDArray[Any]) -> NDArray[np.uint8]:
-    """Tokens [T, B, N, C] as [T, B, C, N]; feature maps [T, B, C, H, W] as they are."""
-    return np.asarray(np.swapaxes(spikes, 2, 3) if spikes.ndim == 4 else spikes, np.uint8)

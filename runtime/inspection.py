@@ -10,7 +10,7 @@ import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import FORMAT, read_artifact
-from pumice.compiler.groups import Group, groups_of
+from pumice.compiler.groups import Group, groups_of, mask_input
 from pumice.compiler.ir import Node
 from pumice.compiler.passes.materialize_token_masks import kept_tokens
 from pumice.compiler.program import Program
@@ -25,7 +25,8 @@ TOKEN, NO_TOKEN = "█", "·"
 @dataclass(frozen=True)
 class Layer:
     """A neuron group. low, high: range of its inputs' payloads. weights: stored nonzero ones and all; 0 and 0 where the layer
-    has none. scale: current units per unit of the float model, for a read-out logits per unit. None: has no such number."""
+    has none. scale: current units per unit of the float model, for a stream payload units, for a read-out logits per unit.
+    None: has no such number."""
 
     name: str
     kind: str
@@ -111,9 +112,8 @@ def inspect_artifact(path: Path) -> ArtifactContents:
 
 def _layer(group: Group, program: Program) -> Layer:
     node, synapse = group.neurons, group.synapse
-    streams = [program.graph.nodes[name].out for name in synapse.inputs]
+    streams = [program.graph.nodes[name].out for name in (*synapse.inputs, *group.streams)]
     weight = synapse.weight if isinstance(synapse, i.Synapse) else np.zeros(0, np.int64)
-    lif = node if isinstance(node, i.IntLif) else None
     return Layer(
         group.name,
         _kind(node, synapse),
@@ -122,29 +122,47 @@ def _layer(group: Group, program: Program) -> Layer:
         max(stream.high for stream in streams),
         int(np.count_nonzero(weight)),
         weight.size,
-        node.scale if isinstance(node, i.IntLif | i.Readout) else None,
-        lif.vth if lif else None,
-        lif.bias_exp if lif else None,
-        lif is not None and lif.gate_state != "",
+        node.scale if isinstance(node, i.Neurons | i.TokenSum) else None,
+        node.vth if isinstance(node, i.IntLif) else None,
+        node.bias_exp if isinstance(node, i.IntLif | i.Levels) else None,
+        mask_input(node) != "",
         len(program.mapping.slices_of()[group.name]),
     )
 
 
 def _kind(neurons: Node, synapse: Node) -> str:
-    match neurons, synapse:
-        case i.IntLif(), i.SpikeMatmul():
-            return f"LIF of {synapse.pattern}"
-        case i.IntLif(), i.Synapse():
-            kernel = synapse.weight.shape[2:]
-            return "LIF of tokens" if len(neurons.out.shape) == 2 else f"LIF of conv {kernel[0]}×{kernel[1]}"
-        case i.Readout(), _:
+    match neurons:
+        case i.IntLif():
+            return f"LIF of {_fed_by(neurons, synapse)}"
+        case i.Levels():
+            return f"levels of {_fed_by(neurons, synapse)}"
+        case i.Membrane():
+            return f"membrane of {_fed_by(neurons, synapse)}"
+        case i.Readout():
             return "read-out"
-        case i.OrPool(), _:
-            return f"OR pool {neurons.kernel}×{neurons.kernel}"
-        case i.SpikeMatmul(), _:
+        case i.OrPool() | i.MaxPool():
+            return f"{'OR' if isinstance(neurons, i.OrPool) else 'max'} pool {neurons.kernel}×{neurons.kernel}"
+        case i.SpikeMatmul():
             return f"counts of {neurons.pattern}"
+        case i.TokenSum():
+            return "sum over tokens"
+        case i.SpikeAnd():
+            return "spikes that a gate lets pass"
         case _:
             return "sum"
+
+
+def _fed_by(neurons: Node, synapse: Node) -> str:
+    match synapse:
+        case i.SpikeMatmul():
+            return synapse.pattern
+        case i.OneToOne():
+            return "a stream"
+        case i.Synapse() if len(neurons.out.shape) == 3:
+            grouped = f" in {synapse.groups} groups" if synapse.groups > 1 else ""
+            return f"conv {synapse.weight.shape[2]}×{synapse.weight.shape[3]}{grouped}"
+        case _:
+            return "tokens"
 
 
 def _mask(node: i.MaskSource, program: Program) -> Mask:

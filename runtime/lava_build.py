@@ -1,45 +1,20 @@
-"""A program's integer graph as a network of Lava Processes: one per node, stock where Lava has it.
-
-Everything between Processes is a flat int32 vector, feature maps and tokens in C order, so a `Reshape` is no Process.
-"""
+"""A program's integer graph as a network of Lava Processes: one per node, stock where Lava has it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-import numpy as np
-from lava.proc.lif.process import LIFReset
+from typing import Any
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.passes.balance_delays import depths
-from pumice.hwsim import arith
-from pumice.hwsim.lava.neurons import GatedLif, LiveMask, Readout, SpikeMatmul, TokenGate
-from pumice.hwsim.lava.wiring import DelayLine, FrameSource, OrPool, Recorder, Sum
+from pumice.hwsim.lava.neurons import LiveMask, SpikeMatmul, TokenGate
+from pumice.hwsim.lava.pools import Pool, SpikeAnd, TokenSum
+from pumice.hwsim.lava.wiring import DelayLine, FrameSource, Recorder, Sum
 from pumice.hwsim.scoring import tokens_kept
 from pumice.runtime.lava_job import Job, source_frames
-from pumice.runtime.lava_synapse import synapse
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """The Processes built so far. ports: for each node, the OutPort that carries its value."""
-
-    job: Job
-    lags: Mapping[str, int]
-    ports: dict[str, Any] = field(default_factory=dict)
-
-    def lag(self, node: Node) -> int:
-        """Steps by which the inputs of a node trail the network's input."""
-        return self.lags[node.name] - i.latency(node)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of a node's value."""
-        return self.job.graph.nodes[name].out.shape
+from pumice.runtime.lava_network import Network, batches, joined, size, summed
+from pumice.runtime.lava_neurons import add_neurons
+from pumice.runtime.lava_synapse import one_to_one, synapse
 
 
 def build(job: Job) -> Any:
@@ -59,83 +34,45 @@ def add(network: Network, node: Node) -> Any:
         case i.GradedInput() | i.StaticMask() | i.GivenMask():
             return FrameSource(frames=source_frames(network.job, node), name=node.name).out
         case i.Synapse():
-            return add_synapse(network, node)
-        case i.IntLif():
-            return add_lif(network, node)
-        case i.Sum():
-            return add_sum(network, node)
+            source = network.job.graph.nodes[node.inputs[0]].out
+            return synapse(network.ports[node.inputs[0]], node, source, network.job.synapse)
+        case i.OneToOne():
+            return one_to_one(network.ports[node.inputs[0]], node)
+        case i.IntLif() | i.Levels() | i.Membrane() | i.Readout():
+            return add_neurons(network, node)
+        case i.Sum() | i.OrPool() | i.MaxPool() | i.TokenSum() | i.SpikeAnd():
+            return add_self_fed(network, node)
         case i.SpikeMatmul():
             return add_matmul(network, node)
         case i.LiveMask():
             return add_live_mask(network, node)
-        case i.OrPool():
-            window = (node.kernel, node.stride, node.padding)
-            pool = OrPool(shape=network.shape(node.inputs[0]), out_shape=node.out.shape, window=window, name=node.name)
-            return joined(network, node, pool.out, pool.x)
         case i.TokenGate():
             gate = TokenGate(shape=node.out.shape, name=node.name)
             return joined(network, node, gate.out, gate.x, gate.mask)
         case i.Delay():
             return network.ports[node.name] if node.name in network.ports else add_delays(network, node)
-        case i.Readout():
-            return add_readout(network, node)
         case _:
             raise TypeError(f"no Lava Process for {type(node).__name__}")
 
 
-def size(node: Node) -> int:
-    """Values in one frame of a node."""
-    return int(np.prod(node.out.shape))
-
-
-def joined(network: Network, node: Node, out: Any, *ins: Any) -> Any:
-    """Connect a node's inputs to its InPorts, in order; returns its OutPort."""
-    for name, port in zip(node.inputs, ins, strict=True):
-        network.ports[name].connect(port)
-    return out
-
-
-def add_synapse(network: Network, node: i.Synapse) -> Any:
-    """The stock Process of a convolution."""
-    source = network.job.graph.nodes[node.inputs[0]].out
-    return synapse(network.ports[node.inputs[0]], node, source, network.job.synapse)
-
-
-def add_lif(network: Network, node: i.IntLif) -> Any:
-    """Stock neurons, reset when a sample's first frame reaches them; ours where a mask gates them."""
-    timesteps, lag = network.job.graph.timesteps, network.lag(node)
-    if node.gate_state != "":
-        params = arith.LifParams(node.vth, node.dv, node.bias)
-        gated = GatedLif(
-            shape=node.out.shape, params=params, state=node.gate_state, timesteps=timesteps, lag=lag, name=node.name
-        )
-        return joined(network, node, gated.s_out, gated.a_in, gated.mask)
-    mantissa = np.broadcast_to(node.bias_mant.reshape(node.bias.shape), node.out.shape).reshape(-1)
-    lif = LIFReset(
-        shape=(size(node),),
-        du=arith.NO_CURRENT_MEMORY,
-        dv=node.dv,
-        vth=node.vth,
-        bias_mant=mantissa.astype(np.int32),
-        bias_exp=node.bias_exp,
-        reset_interval=timesteps,
-        reset_offset=lag + 1,
-        name=node.name,
-    )
-    return joined(network, node, lif.s_out, lif.a_in)
-
-
-def add_sum(network: Network, node: i.Sum) -> Any:
-    """All inputs into one port. Lava connects two ports once only, so an input that comes twice passes a relay."""
-    total = Sum(size=size(node), name=node.name)
-    for index, name in enumerate(node.inputs):
-        port = network.ports[name]
-        if name in node.inputs[:index]:
-            relay = DelayLine(size=size(node), steps=[0], name=f"{node.name}.relay{index}")
-            port.connect(relay.x)
-            port = relay.out0
-        port.connect(total.x)
-    return total.out
+def add_self_fed(network: Network, node: i.SelfFed) -> Any:
+    """Neurons that are their own synapse."""
+    shape = network.shape(node.inputs[0])
+    match node:
+        case i.Sum():
+            total = Sum(size=size(node), name=node.name)
+            summed(network, node, node.inputs, total.x)
+            return total.out
+        case i.OrPool() | i.MaxPool():
+            window, largest = (node.kernel, node.stride, node.padding), isinstance(node, i.MaxPool)
+            pool = Pool(shape=shape, out_shape=node.out.shape, window=window, largest=largest, name=node.name)
+            return joined(network, node, pool.out, pool.x)
+        case i.TokenSum():
+            tokens = TokenSum(shape=shape, shift=node.shift, name=node.name)
+            return joined(network, node, tokens.out, tokens.x)
+        case i.SpikeAnd():
+            both = SpikeAnd(shapes=(shape, node.out.shape), name=node.name)
+            return joined(network, node, both.out, both.gate, both.x)
 
 
 def add_delays(network: Network, node: i.Delay) -> Any:
@@ -173,15 +110,6 @@ def add_live_mask(network: Network, node: i.LiveMask) -> Any:
     return joined(network, node, scorer.out, scorer.x)
 
 
-def add_readout(network: Network, node: i.Readout) -> Any:
-    """The read-out."""
-    tokens = int(np.prod(network.shape(node.inputs[0])[1:]))
-    readout = Readout(
-        offset=node.offset, tokens=tokens, timesteps=network.job.graph.timesteps, lag=network.lag(node), name=node.name
-    )
-    return joined(network, node, readout.out, readout.a_in)
-
-
 def add_recorders(network: Network) -> None:
     """Recorders for the nodes whose frames are stored, eight a Process."""
     for index, names in enumerate(batches(list(network.job.records), Recorder.PORTS)):
@@ -193,8 +121,3 @@ def add_recorders(network: Network) -> None:
         )
         for port, name in enumerate(names):
             network.ports[name].connect(getattr(recorder, f"x{port}"))
-
-
-def batches(items: list[Item], length: int) -> Iterator[list[Item]]:
-    """The items in runs of `length`."""
-    return (items[start : start + length] for start in range(0, len(items), length))

@@ -50,8 +50,8 @@ def check_widths(graph: Graph) -> None:
 
 
 def files(graph: Graph, record: bool, folder: Path) -> dict[str, Path]:
-    """A file for each node whose frames make up the result: the read-out, live masks and, if asked for, LIF layers."""
-    kinds = (i.Readout, i.LiveMask, i.IntLif) if record else (i.Readout, i.LiveMask)
+    """A file for each node whose frames make up the result: the read-out, live masks and, if asked for, layers that spike."""
+    kinds = (i.Readout, i.LiveMask, i.IntLif, i.Levels) if record else (i.Readout, i.LiveMask)
     names = [node.name for node in graph.nodes.values() if isinstance(node, kinds)]
     return {name: folder / f"{index}.npy" for index, name in enumerate(names)}
 
@@ -74,7 +74,7 @@ def collect(job: Job) -> RunResult:
     return RunResult(
         outputs=total,
         logits=total * readout.scale,
-        spikes={name: value for name, value in values.items() if isinstance(graph.nodes[name], i.IntLif)},
+        spikes={name: value for name, value in values.items() if isinstance(graph.nodes[name], i.IntLif | i.Levels)},
         masks={
             node.name: mask_of(job, node, values) for node in graph.nodes.values() if isinstance(node, i.MaskSource)
         },
@@ -94,7 +94,7 @@ def source_frames(job: Job, node: Node) -> NDArray[Any]:
         return np.broadcast_to(node.masks[:, None], (job.graph.timesteps, job.samples, *node.out.shape))
     if isinstance(node, i.GivenMask):
         assert job.schedule is not None
-        return job.schedule[:, :, node.block]
+        return job.schedule[:, :, node.block, : node.out.shape[0]]
     return job.frames
 
 

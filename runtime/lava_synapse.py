@@ -12,10 +12,11 @@ from lava.proc.conv.process import Conv
 from lava.proc.sparse.process import Sparse
 from lava.utils.weightutils import SignMode
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, identity
 
-from pumice.compiler.int_nodes import Synapse
+from pumice.compiler.int_nodes import OneToOne, Synapse
 from pumice.compiler.ir import TensorType
+from pumice.hwsim import arith
 from pumice.runtime.lava_job import SynapseProcess
 
 PAYLOAD_BITS = 24  # of a graded spike; 0 makes Lava count any nonzero input as 1
@@ -36,6 +37,17 @@ def synapse(source: Any, node: Synapse, x: TensorType, process: SynapseProcess) 
     return conv.a_out.transpose((2, 1, 0)).flatten()
 
 
+def one_to_one(source: Any, node: OneToOne) -> Any:
+    """A stock `Sparse` of ones on the diagonal, fed by OutPort `source`; returns the OutPort of its currents.
+
+    Mixed signs make even weights only, so these synapses are excitatory; that rules weights, not payloads.
+    """
+    ones = csr_matrix(identity(int(np.prod(node.out.shape)), np.int32))
+    sparse = Sparse(weights=ones, sign_mode=SignMode.EXCITATORY, num_message_bits=PAYLOAD_BITS, name=node.name)
+    source.connect(sparse.s_in)
+    return sparse.a_out
+
+
 def image(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Feature maps [C, H, W] as they are; tokens [C, N] as N rows of one column."""
     channels, height, width = (*shape, 1)[:3]
@@ -46,7 +58,7 @@ def stock_conv(node: Synapse, shape: tuple[int, ...], bits: int) -> Any:
     """Lava's Conv: a true convolution, so kernels are turned round, and everything in order [W, H, C]."""
     channels, height, width = image(shape)
     return Conv(
-        weight=node.weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1),
+        weight=arith.ungrouped(node.weight, node.groups)[:, :, ::-1, ::-1].transpose(0, 3, 2, 1),
         input_shape=(width, height, channels),
         stride=node.stride[::-1],
         padding=node.padding[::-1],
@@ -58,14 +70,15 @@ def stock_conv(node: Synapse, shape: tuple[int, ...], bits: int) -> Any:
 def unrolled(node: Synapse, shape: tuple[int, ...]) -> csr_matrix:
     """A convolution as a sparse matrix [outputs, inputs], both flattened in C order. shape: of the input."""
     (_, height, width), (_, rows, columns) = image(shape), image(node.out.shape)
-    o, c, i, j = np.nonzero(node.weight)
+    weight = arith.ungrouped(node.weight, node.groups)
+    o, c, i, j = np.nonzero(weight)
     y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     from_y = y.reshape(1, -1) * node.stride[0] + i[:, None] - node.padding[0]
     from_x = x.reshape(1, -1) * node.stride[1] + j[:, None] - node.padding[1]
     inside = (from_y >= 0) & (from_y < height) & (from_x >= 0) & (from_x < width)
     sources = (c[:, None] * height + from_y) * width + from_x
     targets = o[:, None] * rows * columns + np.arange(rows * columns)
-    weights = np.broadcast_to(node.weight[o, c, i, j][:, None], sources.shape)
+    weights = np.broadcast_to(weight[o, c, i, j][:, None], sources.shape)
     return matrix(weights[inside], targets[inside], sources[inside], node, shape)
 
 

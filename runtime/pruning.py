@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,9 @@ def scoring_gates(program: Program) -> list[i.TokenGate]:
     return sorted(gates, key=lambda gate: gate.block)
 
 
-def pruning_of(program: Program) -> TokenPruning | None:
-    """The pruning that the float model must apply to be compared with `program`; None for an unpruned program."""
+def pruning_of(program: Program, blocks: int) -> TokenPruning | None:
+    """The pruning that a float model of so many blocks must apply to be compared with `program`; None for an unpruned program,
+    and for a network that selects its tokens itself."""
     from pumice.models.token_pruning import TokenPruning
 
     gates = scoring_gates(program)
@@ -33,24 +35,35 @@ def pruning_of(program: Program) -> TokenPruning | None:
         raise InputError(
             "the program's blocks differ in criterion or state", "the float model has one of each for all blocks"
         )
-    retention = [1.0] * blocks_of(program)
+    retention = [1.0] * blocks
     for gate in gates:
         retention[gate.block] = gate.retention
     return TokenPruning(tuple(retention), gates[0].criterion, gates[0].state)
 
 
-def static_schedule(program: Program, samples: int) -> NDArray[np.bool_] | None:
-    """A program's static masks as a schedule [samples, blocks, T, N]; None where masks are not static."""
+def static_schedule(
+    program: Program, shapes: Sequence[tuple[int, int]], samples: int
+) -> list[NDArray[np.bool_]] | None:
+    """A program's static masks as a schedule for a float model, [samples, T, N] per block; None where masks are not static.
+    shapes: timesteps and tokens (T, N) of every block."""
     static = [n for n in mask_nodes(program) if isinstance(n, i.StaticMask)]
     if not static:
         return None
-    masks = np.ones((samples, blocks_of(program), *static[0].masks.shape), np.bool_)
+    masks = [np.ones((samples, *shape), np.bool_) for shape in shapes]
     for node in static:
-        masks[:, node.block] = node.masks
+        masks[node.block][:] = node.masks
     return masks
 
 
-def blocks_of(program: Program) -> int:
-    """How many attention blocks a program has."""
-    firsts = [n for n in program.graph.nodes.values() if isinstance(n, i.SpikeMatmul) and n.out.dtype == "graded"]
-    return len(firsts)
+def given_schedule(program: Program, masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_] | None:
+    """A float model's masks, [T, B, N] per block, as the schedule [B, blocks, T, N] that `program` takes with its samples;
+    None where it takes none."""
+    given = [n for n in mask_nodes(program) if isinstance(n, i.GivenMask)]
+    if not given:
+        return None
+    steps, samples = masks[0].shape[:2]
+    widest = max(node.out.shape[0] for node in given)
+    schedule = np.ones((samples, max(node.block for node in given) + 1, steps, widest), np.bool_)
+    for node in given:
+        schedule[:, node.block, :, : node.out.shape[0]] = np.moveaxis(masks[node.block], 0, 1)
+    return schedule

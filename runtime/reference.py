@@ -23,11 +23,13 @@ from pumice.hwsim import arith
 from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counting, count_samples, merged
+from pumice.runtime.neurons import active_neurons, run_lif, run_memoryless, run_readout
 from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
 
 Ints = NDArray[np.int64]
-BATCH = 48  # samples walked at once: bounds memory, changes nothing else
+BATCH = 48  # samples walked at once, at most
+VALUES = 1 << 27  # integers held at once, 1 GiB: fewer samples of a large network; bounds memory, changes nothing else
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Reference:
         frames = input_frames(program.graph, inputs)
         schedule = mask_schedule(program.graph, masks, frames.shape[1])
         samples, parts = frames.shape[1], []
-        for batch in _batches(samples):
+        for batch in _batches(samples, batch_size(program.graph)):
             given = None if schedule is None else schedule[:, batch]
             parts.append(self._run_batch(program, frames[:, batch], given, record))
             self.progress(batch.stop, samples)
@@ -55,11 +57,11 @@ class Reference:
         readout = program.graph.nodes[program.graph.output]
         assert isinstance(readout, i.Readout)
         total = values[readout.name][-1]
-        lifs = [n.name for n in program.graph.nodes.values() if isinstance(n, i.IntLif)] if record else []
+        kept = [n.name for n in program.graph.nodes.values() if isinstance(n, i.IntLif | i.Levels)] if record else []
         return RunResult(
             outputs=total,
             logits=total * readout.scale,
-            spikes={name: values[name].astype(np.uint8) for name in lifs},
+            spikes={name: values[name].astype(np.uint8) for name in kept},
             masks={n.name: values[n.name].astype(np.bool_) for n in mask_nodes(program)},
             counts=count_samples(program, Counting(values, active)) if self.counts else None,
         )
@@ -74,7 +76,8 @@ def input_frames(graph: Graph, samples: NDArray[Any]) -> Ints:
 
 
 def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -> NDArray[np.bool_] | None:
-    """A given schedule [B, blocks, T, N] as [T, B, blocks, N]. Raises InputError where one is missing or misshapen."""
+    """A given schedule [B, blocks, T, N] as [T, B, blocks, N]; where blocks differ in tokens, N is the most that any has and
+    the others take the first ones. Raises InputError where one is missing or misshapen."""
     given = [n for n in graph.nodes.values() if isinstance(n, i.GivenMask)]
     if not given and masks is not None:
         raise InputError(
@@ -82,7 +85,7 @@ def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -
         )
     if not given:
         return None
-    wanted = (samples, max(n.block for n in given) + 1, graph.timesteps, *given[0].out.shape)
+    wanted = (samples, max(n.block for n in given) + 1, graph.timesteps, max(n.out.shape[0] for n in given))
     if masks is None:
         raise InputError("this program takes its routing masks with each sample", f"give masks of shape {wanted}")
     if masks.shape != wanted:
@@ -93,7 +96,7 @@ def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -
 
 
 def walk(graph: Graph, frames: Ints, schedule: NDArray[np.bool_] | None) -> tuple[dict[str, Ints], dict[str, Ints]]:
-    """Every node's value [T, B, …]; and per LIF layer, how many samples found each neuron active, [T, C, …]."""
+    """Every node's value [T, B, …]; and per layer of neurons, how many samples found each one active, [T, C, …]."""
     values: dict[str, Ints] = {}
     active: dict[str, Ints] = {}
     for node in graph.nodes.values():
@@ -104,6 +107,8 @@ def walk(graph: Graph, frames: Ints, schedule: NDArray[np.bool_] | None) -> tupl
             values[node.name], active[node.name] = run_lif(node, inputs)
         else:
             values[node.name] = stateless(node, inputs, graph, frames.shape[1], schedule)
+        if isinstance(node, i.Levels | i.Membrane):
+            active[node.name] = active_neurons(node, inputs, values[node.name])
     return values, active
 
 
@@ -113,17 +118,24 @@ def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedu
         case i.Synapse():
             source = graph.nodes[node.inputs[0]].out
             x_max = max(abs(source.low), source.high)
-            return arith.synaptic_currents(
-                inputs[0], node.weight, node.stride, node.padding, x_max, len(node.out.shape)
-            )
+            rank = len(node.out.shape)
+            return arith.synaptic_currents(inputs[0], node.weight, node.stride, node.padding, x_max, rank, node.groups)
+        case i.Levels() | i.Membrane():
+            return run_memoryless(node, inputs)
         case i.OrPool():
             return arith.or_pool(inputs[0], node.kernel, node.stride, node.padding)
         case i.Sum():
             return np.asarray(sum(inputs[1:], inputs[0]))
         case i.Reshape():
             return inputs[0].reshape(*inputs[0].shape[:2], *node.out.shape)
-        case i.Delay():
+        case i.Delay() | i.OneToOne():
             return inputs[0]
+        case i.MaxPool():
+            return arith.max_pool(inputs[0], node.kernel, node.stride, node.padding)
+        case i.TokenSum():
+            return arith.token_sum(inputs[0], node.shift)
+        case i.SpikeAnd():
+            return arith.spike_and(inputs[0], inputs[1])
         case i.SpikeMatmul():
             return arith.spike_matmul(node.pattern, inputs[0], inputs[1], node.heads, node.shift, node.out.high)
         case i.TokenGate():
@@ -132,7 +144,7 @@ def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedu
             return np.broadcast_to(node.masks[:, None], (graph.timesteps, samples, *node.out.shape)).astype(np.int64)
         case i.GivenMask():
             assert schedule is not None
-            return schedule[:, :, node.block].astype(np.int64)
+            return schedule[:, :, node.block, : node.out.shape[0]].astype(np.int64)
         case i.LiveMask():
             scores = sample_scores(inputs[0].reshape(*inputs[0].shape[:3], *node.grid), node.criterion, node.block)
             return keep_top(scores, tokens_kept(node.retention, *node.grid, node.criterion.rule)).astype(np.int64)
@@ -140,34 +152,6 @@ def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedu
             return run_readout(node, inputs[0])
         case _:
             raise TypeError(f"no integer meaning for {type(node).__name__}")
-
-
-def run_lif(node: i.IntLif, inputs: list[Ints]) -> tuple[Ints, Ints]:
-    """Spikes [T, B, C, …] of a layer, and its active neurons. A neuron is active in a step when it is routed and has an
-    input, a bias or a membrane to update."""
-    current = inputs[0]
-    params = arith.LifParams(node.vth, node.dv, node.bias)
-    u = v = np.zeros_like(current[0])
-    spikes = np.empty_like(current)
-    active = np.empty((current.shape[0], *current.shape[2:]), np.int64)
-    for t in range(current.shape[0]):
-        routed = np.ones((), np.bool_) if node.gate_state == "" else inputs[1][t][:, None, :] > 0
-        active[t] = (routed & ((current[t] != 0) | (params.bias != 0) | (v != 0))).sum(axis=0)
-        if node.gate_state == "":
-            u, v, spikes[t] = arith.lif_step(u, v, current[t], params)
-        else:
-            u, v, spikes[t] = arith.gated_lif_step(u, v, current[t], routed, params, node.gate_state)
-    return spikes, active
-
-
-def run_readout(node: i.Readout, current: Ints) -> Ints:
-    """Running totals [T, B, K] from currents [T, B, K, N]."""
-    total = np.broadcast_to(node.offset, current.shape[1:3])
-    totals = []
-    for t in range(current.shape[0]):
-        total = arith.accumulate(total, current[t].sum(axis=-1))
-        totals.append(total)
-    return np.stack(totals)
 
 
 def joined(parts: list[RunResult]) -> RunResult:
@@ -182,5 +166,11 @@ def joined(parts: list[RunResult]) -> RunResult:
     )
 
 
-def _batches(samples: int) -> Iterator[slice]:
-    return (slice(start, min(start + BATCH, samples)) for start in range(0, samples, BATCH))
+def batch_size(graph: Graph) -> int:
+    """How many samples are walked at once: every node's values are kept for the counts."""
+    values = graph.timesteps * sum(int(np.prod(node.out.shape)) for node in graph.nodes.values())
+    return max(1, min(BATCH, VALUES // values))
+
+
+def _batches(samples: int, length: int) -> Iterator[slice]:
+    return (slice(start, min(start + length, samples)) for start in range(0, samples, length))

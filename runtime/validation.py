@@ -74,8 +74,12 @@ def compare(
     expected_logits: NDArray[np.float64],
     got_logits: NDArray[np.float64],
 ) -> Comparison:
-    """Two recorded runs, spikes per layer [T, B, C, …]. Raises InputError where their layers or shapes differ."""
+    """Two recorded runs, spikes or levels per layer [T, B, C, …]. Raises InputError where their layers or shapes differ.
+
+    A map [C, H, W] of the one may be tokens [C, N] of the other: N = H·W row by row, by definition of the dialect.
+    """
     _check_layers(expected, got)
+    expected = {name: expected[name].reshape(got[name].shape) for name in got}
     layers = tuple(_layer(name, expected[name], got[name]) for name in got)
     differences = sum(int((expected[name] != got[name]).sum()) for name in got)
     total = sum(spikes.size for spikes in got.values())
@@ -103,11 +107,16 @@ def _check_layers(expected: Mapping[str, NDArray[np.uint8]], got: Mapping[str, N
     for name, spikes in got.items():
         if name not in expected:
             raise InputError(f"layer {name!r} is in the program but not in the float model", "is it the same model?")
-        if expected[name].shape != spikes.shape:
+        if _neurons(expected[name]) != _neurons(spikes):
             raise InputError(
                 f"layer {name!r}: {spikes.shape} in the program, {expected[name].shape} in the model",
                 "is it the same model?",
             )
+
+
+def _neurons(spikes: NDArray[np.uint8]) -> tuple[int, ...]:
+    """(T, B, C, N): what must agree for two recordings to hold the same neurons in the same order."""
+    return (*spikes.shape[:3], int(np.prod(spikes.shape[3:])))
 
 
 def _layer(name: str, expected: NDArray[np.uint8], got: NDArray[np.uint8]) -> LayerAgreement:

@@ -26,9 +26,9 @@ class LowerAttention:
             if not isinstance(node, i.IntAttention):
                 nodes.append(node)
                 continue
-            costs = attention_costs(node, routed_tokens(node, graph))
+            costs = attention_costs(node, graph.nodes[node.inputs[0]].out.shape[0], routed_tokens(node, graph))
             order = min(costs, key=lambda key: costs[key]) if self.order == "auto" else self.order
-            nodes += _scores_first(node) if order == "scores" else _context_first(node)
+            nodes += _scores_first(node, graph) if order == "scores" else _context_first(node, graph)
             other = sum(costs.values()) - costs[order]
             text = (
                 f"{node.name}: {_FORMULA[order]}, {costs[order]:,} dense operations a step (the other order {other:,})"
@@ -42,10 +42,11 @@ class LowerAttention:
 _FORMULA = {"scores": "(q kᵀ) v", "context": "q (kᵀ v)"}
 
 
-def attention_costs(node: i.IntAttention, tokens: int) -> dict[str, int]:
-    """Dense multiply-accumulates of both orders per timestep: 2 n² C and 2 n C² / heads."""
-    channels = node.out.shape[0]
-    return {"scores": 2 * tokens * tokens * channels, "context": 2 * tokens * channels * channels // node.heads}
+def attention_costs(node: i.IntAttention, channels: int, tokens: int) -> dict[str, int]:
+    """Dense multiply-accumulates of both orders per timestep, with C channels of q and k and E of v: n² (C + E) and
+    2 n C E / heads."""
+    wide = node.out.shape[0]
+    return {"scores": tokens * tokens * (channels + wide), "context": 2 * tokens * channels * wide // node.heads}
 
 
 def routed_tokens(node: i.IntAttention, graph: Graph) -> int:
@@ -59,21 +60,21 @@ def routed_tokens(node: i.IntAttention, graph: Graph) -> int:
     return node.out.shape[1]
 
 
-def _scores_first(node: i.IntAttention) -> list[Node]:
+def _scores_first(node: i.IntAttention, graph: Graph) -> list[Node]:
     q, k, v = node.inputs
-    channels, tokens = node.out.shape
-    width = channels // node.heads
-    scores = TensorType((node.heads * tokens, tokens), "graded", 0, width)
+    channels, tokens = graph.nodes[q].out.shape
+    largest = channels // node.heads * graph.nodes[q].out.high * graph.nodes[k].out.high
+    scores = TensorType((node.heads * tokens, tokens), "graded", 0, largest)
     first = i.SpikeMatmul(f"{node.name}.scores", (q, k), scores, node.source, "scores", node.heads, 0)
     second = i.SpikeMatmul(node.name, (first.name, v), node.out, node.source, "scores-values", node.heads, node.shift)
     return [first, second]
 
 
-def _context_first(node: i.IntAttention) -> list[Node]:
+def _context_first(node: i.IntAttention, graph: Graph) -> list[Node]:
     q, k, v = node.inputs
-    channels, tokens = node.out.shape
-    width = channels // node.heads
-    context = TensorType((channels, width), "graded", 0, tokens)
+    channels, tokens = graph.nodes[k].out.shape
+    largest = tokens * graph.nodes[k].out.high * graph.nodes[v].out.high
+    context = TensorType((channels, node.out.shape[0] // node.heads), "graded", 0, largest)
     first = i.SpikeMatmul(f"{node.name}.context", (k, v), context, node.source, "keys-values", node.heads, 0)
     second = i.SpikeMatmul(node.name, (q, first.name), node.out, node.source, "queries-context", node.heads, node.shift)
     return [first, second]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
-from pumice.compiler.evaluate import evaluate
+from pumice.compiler.evaluate import as_map, as_tokens, evaluate
 from pumice.compiler.ir import Change, Graph, Node, TensorType, rebuilt
 from pumice.compiler.options import MaskMode
-from pumice.errors import InputError
+from pumice.compiler.selector import selected, selector_scores
+from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.hwsim.spec import ChipSpec
 
@@ -44,10 +45,10 @@ class MaterializeTokenMasks:
             if isinstance(node, i.TokenGate) and (node.mask_of or node.name) not in kept:
                 renamed[node.name] = node.inputs[0]
             elif isinstance(node, i.TokenGate):
-                nodes.append(replace(node, inputs=(*node.inputs, masks[node.mask_of or node.name].name)))
-            elif isinstance(node, i.IntLif) and node.name in mask_of:
+                nodes.append(replace(node, inputs=(node.inputs[0], masks[node.mask_of or node.name].name)))
+            elif node.name in mask_of:
                 gate = kept[mask_of[node.name]]
-                nodes.append(replace(node, inputs=(*node.inputs, masks[gate.name].name), gate_state=gate.state))
+                nodes.append(_gated(node, masks[gate.name].name, gate.state))
             else:
                 nodes.append(node)
         nodes = [replace(n, inputs=tuple(renamed.get(x, x) for x in n.inputs)) for n in nodes]
@@ -56,7 +57,8 @@ class MaterializeTokenMasks:
 
     def _mask(self, gate: i.TokenGate) -> Node:
         """The source of a block's mask."""
-        name, out = f"{gate.name}.mask", TensorType((gate.out.shape[1],), "mask", 0, 1)
+        tokens = gate.grid[0] * gate.grid[1]
+        name, out = f"{gate.name}.mask", TensorType((tokens,), "mask", 0, 1)
         if self.mode == "static":
             return i.StaticMask(name, (), out, gate.source, gate.block, self.static[gate.name])
         if self.mode == "given":
@@ -66,10 +68,12 @@ class MaterializeTokenMasks:
                 f"node {gate.source!r}: its criterion looks at all timesteps, so a chip cannot score it live",
                 "compile with --masks static or given, or export with a per-timestep criterion",
             )
-        return i.LiveMask(name, gate.inputs, out, gate.source, gate.block, gate.grid, gate.retention, gate.criterion)
+        return i.LiveMask(
+            name, gate.inputs[-1:], out, gate.source, gate.block, gate.grid, gate.retention, gate.criterion
+        )
 
     def _change(self, gate: i.TokenGate, mask: Node | None) -> Change:
-        tokens = gate.out.shape[1]
+        tokens = gate.grid[0] * gate.grid[1]
         if mask is None:
             return Change(self.name, gate.name, f"block {gate.block}: all {tokens} tokens routed", {"retention": 1.0})
         rule = gate.criterion.rule if gate.criterion else "given"
@@ -79,6 +83,18 @@ class MaterializeTokenMasks:
         return Change(self.name, gate.name, text, data)
 
 
+def _gated(node: Node, mask: str, state: Literal["hold", "decay"]) -> Node:
+    """Neurons that take a routing mask as their last input."""
+    inputs = (*node.inputs, mask)
+    match node:
+        case i.IntLif():
+            return replace(node, inputs=inputs, gate_state=state)
+        case i.Levels() | i.Membrane():
+            return replace(node, inputs=inputs, gated=True)
+        case _:
+            raise UnsupportedNode(f"node {node.source!r}: {type(node).__name__} cannot be gated", "gate neurons")
+
+
 def static_masks(graph: Graph, calibration: NDArray[Any]) -> dict[str, Masks]:
     """Per scoring gate of a float graph, the mask [T, N] of the tokens with the best mean score over calibration samples.
 
@@ -86,16 +102,24 @@ def static_masks(graph: Graph, calibration: NDArray[Any]) -> dict[str, Masks]:
     """
     chosen: dict[str, Masks] = {}
 
-    def choose(gate: f.TokenGate, x: NDArray[np.float64]) -> Masks:
-        if gate.criterion is None:
-            return np.ones((x.shape[0], x.shape[1], x.shape[3]), np.bool_)
-        scores = sample_scores(x.reshape(*x.shape[:3], *gate.grid), gate.criterion, gate.block)
-        mean = np.cumsum(scores, axis=1)[:, -1] / scores.shape[1]
-        chosen[gate.name] = keep_top(mean, tokens_kept(gate.retention, *gate.grid, gate.criterion.rule))
-        return np.broadcast_to(chosen[gate.name][:, None], scores.shape)
+    def choose(gate: f.TokenGate, x: NDArray[np.float64], earlier: Mapping[str, Masks]) -> Masks:
+        chosen[gate.name] = _chosen(gate, x, chosen)
+        return np.broadcast_to(chosen[gate.name][:, None], (x.shape[0], x.shape[1], chosen[gate.name].shape[-1]))
 
     evaluate(graph, calibration, gated=True, mask_source=choose)
     return chosen
+
+
+def _chosen(gate: f.TokenGate, x: NDArray[np.float64], earlier: Mapping[str, Masks]) -> Masks:
+    """Mask [T, N] of the tokens with the best mean score over the samples of x [T, B, C, …]."""
+    if gate.selector is not None:
+        mean = selector_scores(as_tokens(x), gate.selector).mean(axis=0)
+        return selected(mean, gate.selector, earlier.get(gate.selector.within), x.shape[0])
+    if gate.criterion is None:
+        return np.ones((x.shape[0], gate.grid[0] * gate.grid[1]), np.bool_)
+    scores = sample_scores(as_map(x, gate), gate.criterion, gate.block)
+    mean = np.cumsum(scores, axis=1)[:, -1] / scores.shape[1]
+    return keep_top(mean, tokens_kept(gate.retention, *gate.grid, gate.criterion.rule))
 
 
 def kept_tokens(gate: i.TokenGate | i.LiveMask) -> int:
@@ -104,4 +128,4 @@ def kept_tokens(gate: i.TokenGate | i.LiveMask) -> int:
 
 
 def _prunes(gate: i.TokenGate) -> bool:
-    return kept_tokens(gate) < gate.out.shape[1]
+    return kept_tokens(gate) < gate.grid[0] * gate.grid[1]

@@ -1,4 +1,4 @@
-"""What moves frames about: sources, delays, sums, pools, and the recorder."""
+"""What moves frames about: sources, delays, sums, and the recorder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
-
-from pumice.hwsim import arith
 
 INPUTS = LavaPyType(PyInPort.VEC_DENSE, np.int32)
 OUTPUTS = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
@@ -122,38 +120,6 @@ class PySum(PyLoihiProcessModel):
         """Send last step's sum, then receive."""
         self.out.send(self.buffer)
         self.buffer = self.x.recv()
-
-
-class OrPool(AbstractProcess):
-    """OR over windows of binary spikes [C, H, W], one step later. See `arith.or_pool`."""
-
-    def __init__(
-        self, *, shape: tuple[int, ...], out_shape: tuple[int, ...], window: tuple[int, int, int], name: str
-    ) -> None:
-        """window: kernel, stride, padding."""
-        super().__init__(shape=shape, out_shape=out_shape, window=window, name=name)
-        self.x = InPort(shape=(int(np.prod(shape)),))
-        self.out = OutPort(shape=(int(np.prod(out_shape)),))
-
-
-@implements(proc=OrPool, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyOrPool(PyLoihiProcessModel):
-    """See `OrPool`."""
-
-    x: PyInPort = INPUTS
-    out: PyOutPort = OUTPUTS
-
-    def __init__(self, proc_params: Any) -> None:
-        super().__init__(proc_params)
-        self.buffer = np.zeros(int(np.prod(proc_params["out_shape"])), np.int32)
-
-    def run_spk(self) -> None:
-        """Send last step's maps, then receive."""
-        self.out.send(self.buffer)
-        spikes = self.x.recv().reshape(self.proc_params["shape"])
-        self.buffer = arith.or_pool(spikes, *self.proc_params["window"]).reshape(-1).astype(np.int32)
 
 
 class Recorder(AbstractProcess):

@@ -73,7 +73,7 @@ BAD_NODES: list[tuple[str, Any, type[Exception], str]] = [
         "conv0",
         nir.Conv2d((4, 4), np.ones((8, 2, 3, 3)), 1, 1, 1, 1, np.zeros(8)),
         InputError,
-        "'conv0': weight takes 2",
+        "'conv0': weight .8, 2, 3, 3. in 1 groups",
     ),
     ("lif0", nir.Threshold(np.ones((8, 4, 4))), UnsupportedNode, "'lif0': Threshold is not supported"),
     ("head", nir.Linear(np.ones((3, 9))), InputError, "'head': weight takes 9 values"),
@@ -106,7 +106,7 @@ def attention(heads: int) -> nir.NIRGraph:
 
 BAD_NODES += [
     ("block.0.gate", gate(state="hodl"), InputError, "'block.0.gate': state 'hodl' is neither hold nor decay"),
-    ("block.0.gate", gate(neurons=["nobody"]), InputError, r"'block.0.gate': gates \['nobody'\], which is no LIF"),
+    ("block.0.gate", gate(neurons=["nobody"]), InputError, r"'block.0.gate': gates \['nobody'\], which is neither neuron nor sum"),
     ("block.0.gate", gate(height=5), InputError, r"'block.0.gate': a grid of \(5, 4\) for 16 tokens"),
     ("block.0.gate", gate(retention=2.0), InputError, r"'block.0.gate': retention 2.0 is not in \(0, 1\]"),
     ("block.0.mlp_gate", extension("TokenGate", (8, 16), (8, 16), {"mask_of": "lif0"}), InputError, "no scoring gate"),

@@ -30,8 +30,8 @@ def test_the_cheaper_order_is_chosen_for_the_tokens_really_kept() -> None:
     def attention(channels: int, tokens: int, heads: int) -> i.IntAttention:
         return i.IntAttention("a", ("q", "k", "v"), TensorType((channels, tokens), "current"), "a", heads, 0)
 
-    assert attention_costs(attention(48, 64, 4), 64) == {"scores": 2 * 64 * 64 * 48, "context": 2 * 64 * 48 * 12}
-    few = attention_costs(attention(48, 64, 4), 8)
+    assert attention_costs(attention(48, 64, 4), 48, 64) == {"scores": 64 * 64 * 96, "context": 2 * 64 * 48 * 12}
+    few = attention_costs(attention(48, 64, 4), 48, 8)
     assert few["scores"] < few["context"]
 
 

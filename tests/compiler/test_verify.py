@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stream_networks import every_node
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, TensorType
@@ -52,6 +53,62 @@ def test_each_rule_has_its_violation(
 ) -> None:
     with pytest.raises(VerifyError, match=message):
         verify(broken(compiled(), name, **changes), CHIP, "a-pass")
+
+
+TOKENS = TensorType((4, 9), "graded", -3000, 2999)
+STREAM_CASES: list[tuple[str, dict[str, Any], str]] = [
+    ("q", {"thresholds": np.array([5, 4, 6, 7])}, r"q: thresholds \[5, 4, 6, 7\] do not ascend"),
+    ("q", {"thresholds": np.array([5, 6, 7, 8388607])}, "q: threshold 8,388,607/8,388,606"),
+    ("q", {"thresholds": np.arange(3)}, "q: 3/255 thresholds for levels 0 to 4"),
+    ("q", {"thresholds": np.arange(300), "out": TensorType((4, 9), "graded", 0, 300)}, "q: 300/255 thresholds"),
+    ("q", {"bias_mant": np.full(4, 1 << 15)}, "q: bias mantissa 32768/32767"),
+    ("q", {"bias_exp": -1}, "q: bias exponent -1/7"),
+    ("q", {"inputs": ("to_q", "to_q")}, "q is gated, but reads no mask"),
+    ("q", {"inputs": ("to_q", "tokens", "static@2")}, "q is gated, but reads no mask"),
+    ("q", {"inputs": ("tokens", "static@2")}, r"q reads 'tokens', graded13\[4×9\], which is no current"),
+    ("mid", {"inputs": ("proj",)}, "mid is gated, but reads no mask"),
+    ("mid", {"gated": False}, r"mid of graded13\[4×9\] adds 'static@7', mask1\[9\]"),
+    ("mid", {"inputs": ("proj", "stream", "static@7")}, r"mid .* adds 'stream', graded13\[4×6×6\]"),
+    ("mid", {"shift": 18}, "mid: worst-case accumulator [0-9,]+/8,388,607"),
+    ("mid", {"bias_values": np.full(4, -(1 << 23))}, "mid: worst-case accumulator 8,39[0-9,]+/8,388,607"),
+    ("mid", {"out": TensorType((4, 9), "graded", 0, 1 << 16)}, "mid: graded spike of 17/16 bits on loihi2"),
+    ("late", {"inputs": ("late_in@1", "mid@5", "mid@5", "factored", "static")}, "late: inputs arrive after"),
+    ("static@7", {"out": TensorType((4,), "mask", 0, 1)}, r"mid: mask over \(4,\) tokens"),
+    ("mean", {"shift": 24}, "mean: worst-case accumulator 8,415,608/8,388,607"),
+    ("mean", {"shift": 1}, r"mean: values in \[-13500, 13496\], declared \[-6750, 6748\]"),
+    (
+        "pool",
+        {"out": TensorType((4, 3, 3), "graded", 0, 2999)},
+        r"pool: values in \[-3000, 2999\], declared \[0, 2999\]",
+    ),
+    ("to_s", {"out": TensorType((4, 9), "current", -9, 9)}, r"to_s: values in \[-3000, 2999\], declared \[-9, 9\]"),
+    ("to_s", {"out": TensorType((4, 9), "current", 0, 1 << 17)}, "to_s: worst-case current 131,072/131,071"),
+    ("pool", {"inputs": ("tokens",)}, "pool reads 'tokens', which is not before it"),
+    ("stream", {"out": TOKENS}, r"pool pools graded13\[4×9\], which has no rows and columns"),
+    ("conv", {"groups": 4}, "conv: 4 × 1 channels in 4 groups over 2 channels"),
+    ("conv", {"groups": 0}, "conv: 4 × 1 channels in 0 groups over 2 channels"),
+    (
+        "passed_2",
+        {"inputs": ("mid@5", "s")},
+        r"passed_2 reads graded13\[4×9\] and spike1\[4×9\], which are not both spikes",
+    ),
+    ("gate_2", {"out": TensorType((3, 9), "spike", 0, 1)}, r"passed_2: a gate of spike1\[3×9\] for spike1\[4×9\]"),
+    ("gate_2", {"out": TensorType((2, 3), "spike", 0, 1)}, r"passed_2: a gate of spike1\[2×3\] for spike1\[4×9\]"),
+]
+
+
+@pytest.fixture(scope="module")
+def streams() -> Program:
+    return every_node()
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), STREAM_CASES, ids=[c[2] for c in STREAM_CASES])
+def test_each_rule_of_streams_has_its_violation(
+    streams: Program, name: str, changes: dict[str, Any], message: str
+) -> None:
+    verify(streams.graph, CHIP, "the builder")
+    with pytest.raises(VerifyError, match=message):
+        verify(broken(streams, name, **changes), CHIP, "a-pass")
 
 
 def test_all_violations_are_listed_and_the_pass_is_named(compiled: Callable[..., Program]) -> None:

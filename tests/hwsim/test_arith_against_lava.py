@@ -163,6 +163,17 @@ def test_even_weights_pass_stock_synapses_unchanged(kind: Any) -> None:
         np.testing.assert_array_equal(currents[1], weights)
 
 
+@given(
+    arrays(np.int64, (3, 9), elements=st.one_of(st.integers(-(1 << 17) + 1, (1 << 17) - 1), st.sampled_from([-1, 1])))
+)
+@EXACT
+def test_excitatory_ones_pass_payloads_unchanged_whatever_their_sign(x: NDArray[np.int64]) -> None:
+    """How a stream becomes a current: mixed signs have no weight of 1, and the sign mode rules weights, not payloads."""
+    process = Sparse(weights=np.eye(9, dtype=np.int32), sign_mode=SignMode.EXCITATORY, num_message_bits=PAYLOAD)
+    _, currents = run_stock(process, "s_in", "a_out", x)
+    np.testing.assert_array_equal(currents[SHIFTED[1]], x[SHIFTED[0]])
+
+
 @EXACT
 @given(st.data())
 def test_conv_is_stock_conv(data: st.DataObject) -> None:

@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import pytest
 from networks import TinySpikformer, images, tiny_spikformer
+from stream_networks import every_node
 
 from pumice.compiler.artifact import write_artifact
 from pumice.compiler.options import CompileOptions, MaskMode
@@ -174,3 +175,21 @@ def test_truncated_and_missing_files_are_one_line(tmp_path: Path, capsys: pytest
     complaint = capsys.readouterr().err
     assert complaint.startswith("error: ")
     assert complaint.count("\n") == 1
+
+
+def test_streams_levels_and_gates_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_artifact(every_node(), tmp_path / "a.pumice")
+    layers = {layer.name: layer for layer in inspect_artifact(tmp_path / "a.pumice").layers}
+    kinds = {name: layer.kind for name, layer in layers.items()}
+    assert kinds["stream"] == "membrane of conv 3×3 in 2 groups"
+    assert kinds["mid"] == "membrane of tokens"
+    assert kinds["pool"] == "max pool 3×3"
+    assert kinds["q"] == "levels of a stream"
+    assert kinds["y"] == "levels of queries-context"
+    assert kinds["gate_1"] == "LIF of keys-values"
+    assert kinds["mean"] == "sum over tokens"
+    assert kinds["passed_1"] == "spikes that a gate lets pass"
+    mid = layers["mid"]
+    assert (mid.low, mid.high, mid.gated, mid.vth, mid.bias_exp) == (-3000, 2999, True, None, None)
+    assert (layers["q"].scale, layers["q"].vth, layers["q"].bias_exp) == (1.0, None, 2)
+    assert "max pool" in shown(capsys, str(tmp_path / "a.pumice"))

@@ -14,6 +14,9 @@ from hypothesis.extra.numpy import arrays
 from lava_networks import both_attentions, currents, many_delays, odd_samples, odd_shapes
 from networks import TinySpikformer, images
 from numpy.typing import NDArray
+from stream_networks import every_node
+from stream_networks import samples as stream_samples
+from stream_networks import schedule as stream_schedule
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import TensorType
@@ -90,6 +93,13 @@ def test_both_orders_of_attention_equal_the_reference_and_each_other() -> None:
     np.testing.assert_array_equal(reference.spikes["by_scores"], reference.spikes["by_context"])
 
 
+def test_streams_levels_and_gates_equal_the_reference() -> None:
+    reference = compare(every_node(), stream_samples(3), stream_schedule(3))
+    assert {"q", "pooled", "gate_1"} < reference.spikes.keys()
+    assert {layer.max() for layer in reference.spikes.values()} == {1, 4}
+    assert all(layer.std() > 0 for layer in reference.spikes.values())
+
+
 def test_more_delays_of_one_source_than_a_line_has_taps() -> None:
     compare(many_delays(), odd_samples(3))
 
@@ -110,11 +120,12 @@ def test_without_record_only_read_out_and_masks_come_back() -> None:
 def test_an_unrolled_convolution_is_the_convolution(data: st.DataObject) -> None:
     shape = data.draw(st.tuples(st.integers(1, 3), st.integers(3, 6), st.integers(3, 6)))
     kernel, stride = (data.draw(st.tuples(*[st.integers(1, 3)] * 2)) for _ in range(2))
-    padding, out = data.draw(st.tuples(*[st.integers(0, 2)] * 2)), data.draw(st.integers(1, 3))
-    weight = data.draw(arrays(np.int64, (out, shape[0], *kernel), elements=st.integers(-128, 127).map(lambda w: 2 * w)))
+    padding, groups = data.draw(st.tuples(*[st.integers(0, 2)] * 2)), data.draw(st.sampled_from([1, shape[0]]))
+    size = (data.draw(st.integers(1, 3)) * groups, shape[0] // groups, *kernel)
+    weight = data.draw(arrays(np.int64, size, elements=st.integers(-128, 127).map(lambda w: 2 * w)))
     x = data.draw(arrays(np.int64, shape, elements=st.integers(-255, 255)))
-    expected = arith.conv(x[None], weight, stride, padding, 255)[0]
-    node = i.Synapse("s", ("x",), currents(*expected.shape), "s", weight, stride, padding, 1.0)
+    expected = arith.synaptic_currents(x, weight, stride, padding, 255, 3, groups)
+    node = i.Synapse("s", ("x",), currents(*expected.shape), "s", weight, stride, padding, 1.0, groups)
     np.testing.assert_array_equal(unrolled(node, shape) @ x.reshape(-1), expected.reshape(-1))
 
 

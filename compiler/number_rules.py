@@ -1,0 +1,128 @@
+"""Rules about numbers: every weight, threshold, bias, current and payload fits what the chip has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Graph, Node, TensorType
+from pumice.hwsim.arith import ACTIVATION_LIMIT, STATE_LIMIT, shifted
+from pumice.hwsim.spec import ChipSpec
+
+MAX_LEVELS = 255  # what a recorded level, a byte, holds
+
+
+def at(node: Node) -> str:
+    """A node in a message: its name, and what it was in the user's model."""
+    return f"{node.name} (from {node.source!r})" if node.source != node.name else node.name
+
+
+def weights_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """Weights are even and fit the chip's signed weight bits, times two."""
+    limit = 1 << chip.weight_bits
+    for node in graph.nodes.values():
+        if isinstance(node, i.Synapse):
+            low, high = int(node.weight.min(initial=0)), int(node.weight.max(initial=0))
+            if low < -limit or high > limit - 2 or np.any(node.weight & 1):
+                yield f"{at(node)}: weights in [{low}, {high}], the chip takes even weights in [{-limit}, {limit - 2}]"
+
+
+def neurons_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """Threshold, decay and bias fit the registers."""
+    for node in graph.nodes.values():
+        if isinstance(node, i.IntLif) and not 0 < node.vth < 1 << chip.threshold_bits:
+            yield f"{at(node)}: threshold {node.vth}/{(1 << chip.threshold_bits) - 1}"
+        if isinstance(node, i.IntLif) and not 0 <= node.dv <= 4095:
+            yield f"{at(node)}: decay {node.dv}/4095"
+        if isinstance(node, i.IntLif | i.Levels):
+            yield from _bias_in_range(node, chip)
+
+
+def _bias_in_range(node: i.IntLif | i.Levels, chip: ChipSpec) -> Iterator[str]:
+    mantissa = int(np.abs(node.bias_mant).max(initial=0))
+    if mantissa >= 1 << (chip.bias_mantissa_bits - 1):
+        yield f"{at(node)}: bias mantissa {mantissa}/{(1 << (chip.bias_mantissa_bits - 1)) - 1}"
+    if not 0 <= node.bias_exp < 1 << chip.bias_exponent_bits:
+        yield f"{at(node)}: bias exponent {node.bias_exp}/{(1 << chip.bias_exponent_bits) - 1}"
+
+
+def levels_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """Thresholds ascend, in reach of a membrane that saturates, and there is a level for each."""
+    for node in graph.nodes.values():
+        if not isinstance(node, i.Levels):
+            continue
+        levels, furthest = len(node.thresholds), int(np.abs(node.thresholds).max(initial=0))
+        if np.any(np.diff(node.thresholds) < 0):
+            yield f"{at(node)}: thresholds {node.thresholds.tolist()} do not ascend"
+        if furthest >= STATE_LIMIT - 1:
+            yield f"{at(node)}: threshold {furthest:,}/{STATE_LIMIT - 2:,}"
+        if levels > MAX_LEVELS or (node.out.low, node.out.high) != (0, levels):
+            yield f"{at(node)}: {levels}/{MAX_LEVELS} thresholds for levels {node.out.low} to {node.out.high}"
+
+
+def streams_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """No input can overflow the accumulator of a membrane, or of a sum over tokens."""
+    for node in graph.nodes.values():
+        if isinstance(node, i.Membrane | i.TokenSum):
+            if isinstance(node, i.TokenSum) and node.shift < 0:
+                yield f"{at(node)}: shift {node.shift} is negative"
+            elif (worst := _worst_accumulator(node, graph)) >= STATE_LIMIT:
+                yield f"{at(node)}: worst-case accumulator {worst:,}/{STATE_LIMIT - 1:,}"
+
+
+def _worst_accumulator(node: i.Membrane | i.TokenSum, graph: Graph) -> int:
+    inputs = [graph.nodes[name].out for name in node.inputs]
+    if isinstance(node, i.TokenSum):
+        return magnitude(inputs[0]) * inputs[0].shape[-1] + ((1 << node.shift) >> 1)
+    streams = sum(magnitude(graph.nodes[name].out) for name in node.streams)
+    current = shifted(np.array(magnitude(inputs[0])), node.shift)
+    return int(current) + int(np.abs(node.bias_values).max(initial=0)) + streams
+
+
+def magnitude(out: TensorType) -> int:
+    """The largest absolute value of a type's range."""
+    return max(out.high, -out.low)
+
+
+def ranges_hold(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """What passes values on, or adds them up, declares all that it can send."""
+    for node in graph.nodes.values():
+        if not isinstance(node, i.OneToOne | i.MaxPool | i.TokenSum):
+            continue
+        source = graph.nodes[node.inputs[0]].out
+        low, high = source.low, source.high
+        if isinstance(node, i.TokenSum):
+            half = (1 << max(node.shift, 0)) >> 1
+            low, high = (bound * source.shape[-1] + half >> max(node.shift, 0) for bound in (low, high))
+        if low < node.out.low or high > node.out.high:
+            yield f"{at(node)}: values in [{low}, {high}], declared [{node.out.low}, {node.out.high}]"
+
+
+def currents_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """No input can make a synaptic current wrap."""
+    for node in graph.nodes.values():
+        if node.out.dtype == "current" and magnitude(node.out) >= ACTIVATION_LIMIT:
+            yield f"{at(node)}: worst-case current {magnitude(node.out):,}/{ACTIVATION_LIMIT - 1:,}"
+        if isinstance(node, i.Readout) and int(np.abs(node.offset).max(initial=0)) >= STATE_LIMIT:
+            yield f"{at(node)}: offset {int(np.abs(node.offset).max()):,}/{STATE_LIMIT - 1:,}"
+
+
+def payloads_carried(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """Graded spikes fit the chip's payload; a chip without payloads takes none."""
+    for node in graph.nodes.values():
+        if node.out.dtype == "graded" and not isinstance(node, i.Readout) and node.out.bits > max(chip.graded_bits, 1):
+            hint = "no graded spikes on this chip" if chip.graded_bits == 0 else "payload too wide"
+            yield f"{at(node)}: graded spike of {node.out.bits}/{chip.graded_bits} bits on {chip.name} ({hint})"
+
+
+NUMBER_RULES = (
+    weights_in_range,
+    neurons_in_range,
+    levels_in_range,
+    streams_in_range,
+    ranges_hold,
+    currents_in_range,
+    payloads_carried,
+)

@@ -1,0 +1,1 @@
+"""How each kind of float layer becomes integers: the parts of the quantize pass."""

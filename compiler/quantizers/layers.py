@@ -1,0 +1,134 @@
+"""Neurons and what feeds them: a convolution with its neurons, or neurons that read a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pumice.compiler import float_nodes as f
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Change, Node, TensorType
+from pumice.compiler.quantization import (
+    LayerFit,
+    LayerProblem,
+    LevelIntegers,
+    NeuronIntegers,
+    fit_layer,
+    level_integers,
+    neuron_integers,
+)
+from pumice.compiler.quantizers.context import PASS, Context, Floats, Made, Neuron, channel_mean, positioned
+from pumice.compiler.quantizers.streams import one_to_one, run_synapse
+from pumice.compiler.streams import scale_of
+from pumice.errors import InputError
+from pumice.hwsim import arith
+
+
+def quantize_layer(conv: f.Conv, neuron: Neuron, c: Context) -> Made:
+    """A convolution and its neurons, on the grid that changes the fewest spikes on calibration data."""
+    source = c.done[conv.inputs[0]].out
+    bias = np.asarray(conv.bias, np.float64)
+    layer = LayerProblem(
+        weight=np.asarray(conv.weight, np.float64),
+        bias=bias,
+        source=neuron.source,
+        input_scale=scale_of(conv.inputs[0], c.done),
+        input_range=(source.low, source.high),
+        currents=lambda weight: run_synapse(conv, weight, c),
+        mean_current=channel_mean(c.values[conv.name]) - bias,
+        integers=lambda bias, scale: integers_of(neuron, bias, scale, c),
+        target=target_of(neuron, c),
+    )
+    fit = fit_layer(layer, c.weight_bits)
+    out = TensorType(conv.out.shape, "current", -fit.worst_current, fit.worst_current)
+    where = (conv.stride, conv.padding, fit.neurons.scale, conv.groups)
+    synapse = i.Synapse(conv.name, conv.inputs, out, conv.source, fit.weight, *where)
+    return [(synapse, None), (neurons(neuron, neuron.inputs[0], fit.neurons), _layer_change(neuron, fit))]
+
+
+def quantize_reader(neuron: Neuron, c: Context) -> Made:
+    """Neurons that read a stream: its payloads are their currents."""
+    synapse = one_to_one(f"{neuron.name}.current", neuron.inputs[0], c)
+    scale = scale_of(neuron.inputs[0], c.done)
+    integers = integers_of(neuron, np.zeros(synapse.out.shape[0]), scale, c)
+    if integers is None:
+        raise InputError(
+            f"node {neuron.source!r}: its threshold does not fit the chip at {scale:g} units", "rescale it"
+        )
+    outputs, _ = integers.run(c.payload(neuron.inputs[0]))
+    mismatch = float((outputs != target_of(neuron, c).reshape(outputs.shape)).mean())
+    text = f"{neuron.name}: reads a stream of scale {scale:g}, {_limit(integers)}, spike mismatch {mismatch:.2%}"
+    change = Change(PASS, neuron.name, text, {"scale": scale, "mismatch": mismatch} | _numbers(integers))
+    return [(synapse, None), (neurons(neuron, synapse.name, integers), change)]
+
+
+def integers_of(neuron: Neuron, bias: Floats, scale: float, c: Context) -> NeuronIntegers | LevelIntegers | None:
+    """The integers of either kind of neuron; see `quantization`."""
+    if isinstance(neuron, f.Lif):
+        return neuron_integers(neuron, bias, scale, c.chip)
+    return level_integers(neuron, bias, scale, c.chip)
+
+
+def target_of(neuron: Neuron, c: Context) -> Floats:
+    """What the float neurons send on calibration data, as the integers that stand for it, [T, B, O, …]."""
+    norm = neuron.norm if isinstance(neuron, f.MultiSpike) else 1
+    return np.asarray(np.rint(c.values[neuron.name] * norm))
+
+
+def neurons(neuron: Neuron, current: str, n: NeuronIntegers | LevelIntegers) -> Node:
+    """The neurons of a layer, fed by the synapse `current`."""
+    common = (neuron.name, (current,))
+    shape = positioned(neuron.out.shape)
+    if isinstance(neuron, f.MultiSpike):
+        assert isinstance(n, LevelIntegers)
+        out = TensorType(shape, "graded", 0, neuron.levels)
+        bias = (n.bias_mant, n.bias_exp)
+        return i.Levels(*common, out, neuron.source, n.thresholds, *bias, n.scale, neuron.norm)
+    assert isinstance(n, NeuronIntegers)
+    out = TensorType(shape, "spike", 0, 1)
+    return i.IntLif(*common, out, neuron.source, n.vth, n.dv, n.bias_mant, n.bias_exp, n.scale)
+
+
+def _limit(n: NeuronIntegers | LevelIntegers) -> str:
+    if isinstance(n, NeuronIntegers):
+        return f"threshold {n.vth}"
+    return f"level thresholds {', '.join(f'{t / (1 << arith.MEMBRANE_SHIFT):g}' for t in n.thresholds)}"
+
+
+def _numbers(n: NeuronIntegers | LevelIntegers) -> dict[str, object]:
+    if isinstance(n, NeuronIntegers):
+        return {"vth": n.vth, "bias_exp": n.bias_exp, "tie": n.tie}
+    return {"thresholds": [int(t) for t in n.thresholds], "bias_exp": n.bias_exp}
+
+
+def _layer_change(neuron: Neuron, fit: LayerFit) -> Change:
+    bits = fit.worst_current.bit_length()
+    seen = fit.observed_current.bit_length()
+    data = {
+        "scale": fit.neurons.scale,
+        "mismatch": fit.mismatch,
+        "clipped_weights": fit.clipped,
+        "worst_current_bits": bits,
+        "observed_current_bits": seen,
+    } | _numbers(fit.neurons)
+    membrane, more = _membrane(neuron, fit)
+    text = (
+        f"{neuron.name}: scale {fit.neurons.scale:.4g}, {_threshold(neuron, fit.neurons)}, worst accumulator {bits} of 17 bits "
+        f"(seen {seen}), {membrane}{fit.clipped} weights clipped, spike mismatch {fit.mismatch:.2%}"
+    )
+    return Change(PASS, neuron.name, text, data | more)
+
+
+def _threshold(neuron: Neuron, n: NeuronIntegers | LevelIntegers) -> str:
+    if isinstance(neuron, f.Lif) and isinstance(n, NeuronIntegers):
+        return f"θ {neuron.threshold:g} → {n.vth}"
+    return _limit(n)
+
+
+def _membrane(neuron: Neuron, fit: LayerFit) -> tuple[str, dict[str, object]]:
+    if not isinstance(neuron, f.Lif):
+        return "", {}
+    worst = (int(fit.worst_current * neuron.tau) << arith.MEMBRANE_SHIFT).bit_length()
+    seen = fit.observed_membrane.bit_length()
+    saturates = ", saturates in the worst case" if worst > 23 else ""
+    data: dict[str, object] = {"threshold": neuron.threshold, "worst_membrane_bits": worst, "observed_membrane_bits": seen}
+    return f"membrane {worst} of 23 bits (seen {seen}){saturates}, ", data
