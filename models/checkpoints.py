@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,32 +16,62 @@ from safetensors.torch import save
 
 from pumice.errors import InputError
 from pumice.files import write_atomically
+from pumice.models.network import SpikingNetwork
+from pumice.models.qkformer import QKFormer
+from pumice.models.qkformer_config import QKFormerConfig
+from pumice.models.sdt_v1 import SdtV1, SdtV1Config
+from pumice.models.sdt_v3 import SdtV3, SdtV3Config
+from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
 from pumice.models.spikformer import Spikformer, SpikformerConfig
+from pumice.models.spikformer_conv import SpikformerDvs, SpikformerDvsConfig
+from pumice.models.variants import apply_variant, variant_of
 
 ZOO = Path(__file__).parent / "zoo"
-FAMILY = "spikformer"
-RETRAIN = "train one with `pumice train spikformer-digits`"
+RETRAIN = "train one with `pumice train NAME`"
 
 
-def save_checkpoint(model: Spikformer, path: str | Path, facts: Mapping[str, Any]) -> None:
-    """Writes the model to `path`, or leaves what was there untouched.
+@dataclass(frozen=True)
+class CheckpointFamily:
+    """A kind of network that a checkpoint can hold: the name in the file, the configuration, the network built from it."""
 
-    `facts`: JSON-ready values about its making (seed, command, accuracies); family, config and versions are added.
+    name: str
+    config: type[Any]
+    build: Callable[[Any], SpikingNetwork]
+
+
+FAMILIES = (
+    CheckpointFamily("spikformer", SpikformerConfig, Spikformer),
+    CheckpointFamily("spikformer-dvs", SpikformerDvsConfig, SpikformerDvs),
+    CheckpointFamily("sdt-v1", SdtV1Config, SdtV1),
+    CheckpointFamily("qkformer", QKFormerConfig, QKFormer),
+    CheckpointFamily("sdt-v3", SdtV3Config, SdtV3),
+    CheckpointFamily("sparse-spikformer", SparseSpikformerConfig, SparseSpikformer),
+)
+
+
+def save_checkpoint(model: SpikingNetwork, path: str | Path, facts: Mapping[str, Any]) -> None:
+    """Writes the model to `path`, or leaves what was there untouched. Raises InputError for a family not in `FAMILIES`.
+
+    `facts`: JSON-ready values about its making (seed, command, data); family, config, versions and, of a model with
+    low-rank layers or sLIF neurons, its variant are added.
     """
-    entry = {"family": FAMILY, "config": model.config.as_dict(), "versions": _versions(), **facts}
+    family = family_of(model)
+    entry = {"family": family.name, "config": model.config.as_dict(), "versions": _versions(), **facts}
+    variant = variant_of(model)
+    entry |= {"variant": variant} if variant else {}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     data = save(weights, metadata={"pumice": json.dumps(entry, sort_keys=True)})
     write_atomically(Path(path), data)
 
 
-def load_checkpoint(path: str | Path) -> Spikformer:
+def load_checkpoint(path: str | Path) -> SpikingNetwork:
     """The model saved at `path`, in eval mode, unpruned. Raises InputError for a missing, damaged or foreign file."""
     path = Path(path)
     facts = read_facts(path)
-    if facts.get("family") != FAMILY:
-        raise InputError(f"{path}: family {facts.get('family')!r} is not {FAMILY!r}", "use a Spikformer checkpoint")
+    family = _family_named(facts.get("family"), path)
     try:
-        model = Spikformer(SpikformerConfig(**facts["config"]))
+        model = family.build(family.config(**facts["config"]))
+        _apply_variant(model, facts.get("variant", {}), path)
         with safe_open(str(path), "pt") as file:
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -67,6 +98,14 @@ def read_facts(path: str | Path) -> dict[str, Any]:
     return facts
 
 
+def family_of(model: SpikingNetwork) -> CheckpointFamily:
+    """The family of a network, by its configuration's exact class: forms of one network differ there alone."""
+    for family in FAMILIES:
+        if type(model.config) is family.config:
+            return family
+    raise InputError(f"a checkpoint cannot hold a {type(model.config).__name__} network", f"known: {_known()}")
+
+
 def zoo_names() -> tuple[str, ...]:
     """Names that `load_zoo` takes."""
     return tuple(sorted(path.stem for path in ZOO.glob("*.safetensors")))
@@ -79,9 +118,27 @@ def zoo_path(name: str) -> Path:
     return ZOO / f"{name}.safetensors"
 
 
-def load_zoo(name: str) -> Spikformer:
+def load_zoo(name: str) -> SpikingNetwork:
     """A model that ships with Pumice, in eval mode, unpruned. Raises InputError for an unknown name."""
     return load_checkpoint(zoo_path(name))
+
+
+def _apply_variant(model: SpikingNetwork, variant: Any, path: Path) -> None:
+    try:
+        apply_variant(model, variant)
+    except InputError as error:
+        raise InputError(f"{path}: {error}", RETRAIN) from error
+
+
+def _family_named(name: object, path: Path) -> CheckpointFamily:
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise InputError(f"{path}: family {name!r} is unknown", f"known: {_known()}")
+
+
+def _known() -> str:
+    return ", ".join(family.name for family in FAMILIES)
 
 
 def _versions() -> dict[str, str]:

@@ -66,8 +66,10 @@ class _Lif(torch.autograd.Function):
     """All timesteps of a LIF layer at once. Writing the backward pass by hand keeps two tensors per step, not eight."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, keep: Tensor | None, dynamics: Dynamics) -> Tensor:
-        """Spikes `[T, ...]` of currents x; keep: bool, broadcastable to x, or None."""
+    def forward(
+        ctx: Any, x: Tensor, keep: Tensor | None, dynamics: Dynamics, tau: Tensor | None, threshold: Tensor | None
+    ) -> Tensor:
+        """Spikes `[T, ...]` of currents x. `tau` and `threshold` only receive gradients: `dynamics` has the numbers."""
         membranes = torch.empty_like(x)
         spikes = torch.empty_like(x)
         v = torch.zeros_like(x[0])
@@ -84,21 +86,66 @@ class _Lif(torch.autograd.Function):
         return spikes
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, Tensor | None, Tensor | None]:
         """Backpropagation through time (Eq. 22); the reset is a constant, as in the official training code."""
         membranes, spikes, keep = ctx.saved_tensors
         dynamics: Dynamics = ctx.dynamics
         slope = dynamics.surrogate.derivative(membranes - dynamics.v_threshold)
         grad_h = slope.mul_(grad_outputs[0])
+        wants_tau, wants_threshold = ctx.needs_input_grad[3:]
+        grad_threshold = _grad_threshold(grad_h, keep) if wants_threshold else None
+        grad_v = torch.zeros_like(grad_h) if wants_tau else None
         carried = torch.zeros_like(grad_h[0])
         for t in reversed(range(grad_h.shape[0])):
+            if grad_v is not None:
+                grad_v[t] = carried
             step = grad_h[t].addcmul_(carried, 1.0 - spikes[t])
             if keep is None:
                 carried = step * dynamics.leak
                 continue
             step.mul_(keep[t])
             carried = torch.where(keep[t], step * dynamics.leak, carried * dynamics.gated_leak)
-        return grad_h.div_(dynamics.tau), None, None
+        grad_tau = None if grad_v is None else _grad_tau(grad_h, grad_v, membranes, spikes, keep, dynamics)
+        return grad_h.div_(dynamics.tau), None, None, grad_tau, grad_threshold
+
+
+def lif_spikes(
+    x: Tensor,
+    keep: Tensor | None,
+    dynamics: Dynamics,
+    tau: Tensor | None = None,
+    threshold: Tensor | None = None,
+) -> Tensor:
+    """Spikes of a LIF layer stepped over axis 0 from rest; x and keep as in `LIF.forward`.
+
+    tau, threshold: scalar tensors of `dynamics`' own values that shall receive gradients, or None.
+    """
+    return cast(Tensor, _Lif.apply(x, keep, dynamics, tau, threshold))  # type: ignore[no-untyped-call]
+
+
+def _grad_threshold(grad_h: Tensor, keep: Tensor | None) -> Tensor:
+    """d loss / d threshold, from each spike's own share of d loss / d membrane: the surrogate is a function of u - θ."""
+    return -(grad_h if keep is None else grad_h * keep).sum()
+
+
+def _grad_tau(
+    grad_h: Tensor, grad_v: Tensor, membranes: Tensor, spikes: Tensor, keep: Tensor | None, dynamics: Dynamics
+) -> Tensor:
+    """d loss / d tau. grad_h, grad_v: d loss / d membrane before and after the reset, `[T, ...]`.
+
+    A routed neuron's step gives dh/dtau = (v - h) / tau; a gated one that decays, dv'/dtau = v / tau².
+    """
+    total = grad_h.new_zeros(())
+    v = torch.zeros_like(grad_h[0])
+    for t in range(grad_h.shape[0]):
+        total = total + (grad_h[t] * (v - membranes[t])).sum() / dynamics.tau
+        fresh = membranes[t] * (1.0 - spikes[t])
+        if keep is not None:
+            if dynamics.state == "decay":
+                total = total + (torch.where(keep[t], 0.0, grad_v[t]) * v).sum() / dynamics.tau**2
+            fresh = torch.where(keep[t], fresh, v * dynamics.gated_leak)
+        v = fresh
+    return total
 
 
 class LIF(nn.Module):
@@ -125,5 +172,4 @@ class LIF(nn.Module):
         x: `[T, B, ...]`; keep: bool, broadcastable to x, or None. Returns 0/1 in x's shape and dtype. Where keep is
         False a neuron gets no input and no bias, does not fire, and holds its membrane or lets it decay (`state`).
         """
-        dynamics = Dynamics(self.tau, self.v_threshold, state, self.surrogate)
-        return cast(Tensor, _Lif.apply(x, keep, dynamics))  # type: ignore[no-untyped-call]
+        return lif_spikes(x, keep, Dynamics(self.tau, self.v_threshold, state, self.surrogate))

@@ -1,61 +1,61 @@
-"""A Spikformer as a NIR graph. Node names are the official module names; see `pumice.compiler.dialect` for the rest."""
+"""A spiking transformer as a NIR graph. Node names are the official module names; see `pumice.compiler.dialect` for the rest."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nir
-import numpy as np
-from torch import nn
 
-from pumice.compiler.dialect import annotation, extension
+from pumice.errors import InputError
 from pumice.files import write_atomically
-from pumice.models import nir_nodes
-from pumice.models.neuron import LIF
-from pumice.models.nir_nodes import Shape
+from pumice.models.network import SpikingNetwork
+from pumice.models.nir_builder import Builder
+from pumice.models.nir_families import family_of
+from pumice.models.nir_qkformer import qkformer_graph
+from pumice.models.nir_sdt_v1 import sdt_v1_graph
+from pumice.models.nir_sdt_v3 import sdt_v3_graph
+from pumice.models.nir_sparse_spikformer import sparse_spikformer_graph
+from pumice.models.nir_spikformer import spikformer_graph
+from pumice.models.qkformer import QKFormer
+from pumice.models.sdt_v1 import SdtV1
+from pumice.models.sdt_v3 import SdtV3
+from pumice.models.sparse_spikformer import SparseSpikformer
 from pumice.models.spikformer import Spikformer
-from pumice.models.spikformer_layers import ATTENTION_SCALE, POOL, stage_suffix
+from pumice.models.spikformer_conv import SpikformerDvs, SpikformerImagenet
+from pumice.models.variants import variant_of
 
-FAMILY = "spikformer"
-ATTENTION_LIFS = ("q_lif", "k_lif", "v_lif", "attn_lif", "proj_lif")
-MLP_LIFS = ("fc1_lif", "fc2_lif")
-
-
-@dataclass(frozen=True)
-class _Builder:
-    """The graph so far, and the model it is read from."""
-
-    model: Spikformer
-    nodes: dict[str, nir.NIRNode] = field(default_factory=dict)
-    edges: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, name: str, node: nir.NIRNode, *sources: str) -> str:
-        """Puts in a node with an edge from each source; returns its name."""
-        self.nodes[name] = node
-        self.edges.extend((source, name) for source in sources)
-        return name
-
-    def layer(self, name: str) -> Any:
-        return self.model.get_submodule(name)
+Encoding = Literal["repeat", "frames"]
+EVENT_CHANNELS = 2  # on and off events: what an SDT-V1 with two input channels is taken to see
 
 
-def to_nir(model: Spikformer) -> nir.NIRGraph:
+def to_nir(model: SpikingNetwork, encoding: Encoding | None = None) -> nir.NIRGraph:
     """The model, with its token pruning, as a NIR graph: input `[C, H, W]`, output `[K]`, one sample, one timestep.
 
-    The weights are copied. Any `nir.read` loads the written graph; a consumer that does not know the dialect refuses it.
+    encoding: "repeat" shows a still image at every timestep, "frames" takes one frame per timestep. None chooses frames
+    for event data (Spikformer's DVS form; SDT-V1 with two input channels). The weights are copied. Any `nir.read` loads
+    the written graph; a consumer that does not know the dialect refuses it. Raises InputError for a form of a model that
+    has no meaning on a chip, and for an encoding that the model does not take.
     """
-    config, build = model.config, _Builder(model)
-    facts = {"timesteps": config.T, "encoding": "repeat", "family": FAMILY, "config": config.as_dict()}
-    shape = np.array([config.in_channels, config.img_size_h, config.img_size_w])
-    build.add("input", nir.Input(shape, metadata=annotation(facts)))
-    last = _patch_embed(build, "input")
-    for block in range(config.depths):
-        last = _block(build, block, last)
-    _head(build, last)
-    return nir.NIRGraph(build.nodes, build.edges)
+    _check_in_place(model)
+    build = Builder(model)
+    last = build.input(input_shape(model), _facts(model, _encoding(model, encoding)))
+    match model:
+        case Spikformer() | SpikformerImagenet():
+            return spikformer_graph(model, build, last)
+        case SdtV1():
+            return sdt_v1_graph(model, build, last)
+        case SdtV3():
+            return sdt_v3_graph(model, build, last)
+        case QKFormer():
+            return qkformer_graph(model, build, last)
+        case SparseSpikformer():
+            return sparse_spikformer_graph(model, build, last)
+        case _:
+            raise InputError(
+                f"a {type(model).__name__} has no form in NIR", "export one of the models of pumice.models"
+            )
 
 
 def write_nir(graph: nir.NIRGraph, path: str | Path) -> None:
@@ -68,90 +68,40 @@ def write_nir(graph: nir.NIRGraph, path: str | Path) -> None:
     write_atomically(Path(path), content.getvalue())
 
 
-def _patch_embed(build: _Builder, last: str) -> str:
-    """Four conv stages, the position embedding, their sum, and the map flattened to tokens `[C, N]`."""
-    config, prefix = build.model.config, "patch_embed."
-    size = (config.img_size_h, config.img_size_w)
-    for stage in range(4):
-        suffix = stage_suffix(stage)
-        last, shape = _conv_bn_lif(build, last, prefix, f"proj_conv{suffix}", f"proj_bn{suffix}", size)
-        if stage in config.pool_stages:
-            last = build.add(f"{prefix}maxpool{suffix}", nir_nodes.spike_max_pool(shape, *POOL), last)
-            _, *size_list = nir_nodes.pooled_shape(shape, *POOL)
-            size = (size_list[0], size_list[1])
-    positions, shape = _conv_bn_lif(build, last, prefix, "rpe_conv", "rpe_bn", size)
-    total = build.add(f"{prefix}sum", nir_nodes.residual(shape), last, positions)
-    flatten = nir.Flatten(input_type={"input": np.array(shape)}, start_dim=1, end_dim=-1)
-    return build.add(f"{prefix}flatten", flatten, total)
+def input_shape(model: Any) -> tuple[int, int, int]:
+    """One frame that the model takes, `[C, H, W]`."""
+    config = model.config
+    return config.in_channels, config.img_size_h, config.img_size_w
 
 
-def _conv_bn_lif(
-    build: _Builder, last: str, prefix: str, conv: str, norm: str, size: tuple[int, int]
-) -> tuple[str, Shape]:
-    layer: nn.Conv2d = build.layer(prefix + conv)
-    shape = (layer.out_channels, *size)
-    last = build.add(prefix + conv, nir_nodes.conv2d(layer, size), last)
-    last = build.add(prefix + norm, nir_nodes.batch_norm(build.layer(prefix + norm), shape), last)
-    name = prefix + norm.replace("bn", "lif")
-    return build.add(name, nir_nodes.lif(build.layer(name), shape), last), shape
+def _check_in_place(model: Any) -> None:
+    """A neuron on a chip belongs to one token, so tokens that move to the slots of a smaller image have no meaning there."""
+    if getattr(model.config, "k_values", None) is not None:
+        raise InputError(
+            f"{type(model).__name__}: k_values gather tokens, and a neuron on a chip belongs to one token",
+            "build it without k_values and set a `pruning`, which gates tokens in place",
+        )
 
 
-def _block(build: _Builder, block: int, last: str) -> str:
-    """x + SSA(x), x + MLP(x). Gates stand before the layers; the residual edges pass them by."""
-    config, attn, mlp = build.model.config, f"block.{block}.attn", f"block.{block}.mlp"
-    shape = (config.embed_dims, config.tokens)
-    routed = _gate(build, f"block.{block}.gate", last, _scoring(build, block))
-    operands = [_linear_bn_lif(build, routed, f"{attn}.{part}") for part in ("q", "k", "v")]
-    ssa = nir_nodes.attention(shape, operands, config.num_heads, ATTENTION_SCALE)
-    product = build.add(f"{attn}.ssa", ssa, *operands)
-    lif: LIF = build.layer(f"{attn}.attn_lif")
-    spikes = build.add(f"{attn}.attn_lif", nir_nodes.lif(lif, shape), product)
-    attended = _linear_bn_lif(build, spikes, f"{attn}.proj")
-    last = build.add(f"{attn}.residual", nir_nodes.residual(shape), last, attended)
-    routed = _gate(build, f"{mlp}.gate", last, {"mask_of": f"block.{block}.gate"})
-    hidden = _linear_bn_lif(build, routed, f"{mlp}.fc1")
-    return build.add(f"{mlp}.residual", nir_nodes.residual(shape), last, _linear_bn_lif(build, hidden, f"{mlp}.fc2"))
-
-
-def _linear_bn_lif(build: _Builder, last: str, prefix: str) -> str:
-    layer: nn.Linear = build.layer(f"{prefix}_linear")
-    tokens = build.model.config.tokens
-    shape = (layer.out_features, tokens)
-    last = build.add(f"{prefix}_linear", nir_nodes.token_linear(layer, tokens), last)
-    last = build.add(f"{prefix}_bn", nir_nodes.batch_norm(build.layer(f"{prefix}_bn"), shape), last)
-    return build.add(f"{prefix}_lif", nir_nodes.lif(build.layer(f"{prefix}_lif"), shape), last)
-
-
-def _gate(build: _Builder, name: str, last: str, attributes: dict[str, Any]) -> str:
-    if build.model.pruning is None:
-        return last
-    shape = (build.model.config.embed_dims, build.model.config.tokens)
-    return build.add(name, extension("TokenGate", shape, shape, attributes), last)
-
-
-def _scoring(build: _Builder, block: int) -> dict[str, Any]:
-    """How a block scores and gates its tokens: the attributes of its first gate."""
-    if build.model.pruning is None:
-        return {}
-    pruning, (height, width) = build.model.pruning, build.model.config.grid
-    gated = [f"block.{block}.attn.{lif}" for lif in ATTENTION_LIFS] + [f"block.{block}.mlp.{lif}" for lif in MLP_LIFS]
-    return {
-        "block": block,
-        "height": height,
-        "width": width,
-        "retention": pruning.retention[block],
-        "criterion": pruning.criterion.as_dict(),
-        "state": pruning.state,
-        "neurons": gated,
+def _facts(model: Any, encoding: Encoding) -> dict[str, Any]:
+    """What the input node says: enough to build the model again. SDT-V3 has one timestep and no T."""
+    facts = {
+        "timesteps": getattr(model.config, "T", 1),
+        "encoding": encoding,
+        "family": family_of(model),
+        "config": model.config.as_dict(),
     }
+    variant = variant_of(model)
+    return facts | {"variant": variant} if variant else facts
 
 
-def _head(build: _Builder, last: str) -> None:
-    """Token mean, Linear, time mean. The Linear commutes with the time mean, so it may run at every step."""
-    config = build.model.config
-    channels, classes = (config.embed_dims,), (config.num_classes,)
-    last = build.add("token_mean", extension("TokenMean", (config.embed_dims, config.tokens), channels, {}), last)
-    head = build.model.head
-    last = build.add("head", nir.Affine(nir_nodes.array(head.weight), nir_nodes.array(head.bias)), last)
-    last = build.add("time_mean", extension("TimeMean", classes, classes, {}), last)
-    build.add("output", nir.Output(np.array(classes)), last)
+def _encoding(model: Any, wanted: Encoding | None) -> Encoding:
+    takes: dict[type[Any], tuple[Encoding, ...]] = {SpikformerDvs: ("frames",), SdtV1: ("repeat", "frames")}
+    known = takes.get(type(model), ("repeat",))
+    if wanted is None:
+        return "frames" if "frames" in known and model.config.in_channels == EVENT_CHANNELS else known[0]
+    if wanted not in known:
+        raise InputError(
+            f"{type(model).__name__} does not take encoding {wanted!r}", f"it takes {' or '.join(map(repr, known))}"
+        )
+    return wanted

@@ -15,6 +15,7 @@ from pumice.runtime.cli.demo import demo_command
 from pumice.runtime.cli.energy import energy_command
 from pumice.runtime.cli.export import export_command
 from pumice.runtime.cli.inspect import inspect_command
+from pumice.runtime.cli.prune import prune_commands
 from pumice.runtime.cli.run import run_command
 from pumice.runtime.cli.train import train_command
 from pumice.runtime.cli.validate import validate_command
@@ -34,6 +35,7 @@ def build() -> typer.Typer:
     )
     app.command("demo")(demo_command)
     app.command("train")(train_command)
+    app.add_typer(prune_commands(), name="prune")
     app.command("export")(export_command)
     app.command("compile")(compile_command)
     app.command("run")(run_command)

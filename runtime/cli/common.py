@@ -17,7 +17,8 @@ from pumice.files import write_atomically
 if TYPE_CHECKING:
     from torch import nn
 
-    from pumice.models.spikformer import Spikformer
+    from pumice.models.digits import LabelledSplit
+    from pumice.models.network import SpikingNetwork
 
 DIGITS = "digits"
 
@@ -49,24 +50,34 @@ def read_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def read_samples(where: str, split: str = "test") -> LabelledSamples:
-    """The word "digits" (the shipped data set's `split`) or a `.npy` file."""
-    if where != DIGITS:
+def read_samples(where: str, split: str = "test", model: str = "") -> LabelledSamples:
+    """A `.npy` file, or the `split` of a shipped data set: the word "digits", or the name of the zoo model that takes it; "" is
+    the data set that `model`, a zoo name or a checkpoint, was trained on."""
+    if where.endswith(".npy"):
         return LabelledSamples(read_array(Path(where)), None)
-    chosen = getattr(digits_data(), split)
+    chosen = getattr(shipped_data(where or model), split)
     return LabelledSamples(chosen.images.numpy(), chosen.labels.numpy())
 
 
-def digits_data() -> Any:
-    """The digits data set. Raises BackendUnavailable without torch and scikit-learn."""
+def shipped_data(name: str) -> LabelledSplit:
+    """The data set "digits", that of a zoo model, or that of a checkpoint (.safetensors). Raises BackendUnavailable without
+    torch and scikit-learn, InputError for an unknown name."""
     try:
+        from pumice.models.checkpoints import read_facts, zoo_names
+        from pumice.models.datasets import data_of, zoo_data
         from pumice.models.digits import load_digits
     except ImportError as error:
-        raise BackendUnavailable("the digits data set needs PyTorch", "pip install 'pumice[torch]'") from error
-    return load_digits()
+        raise BackendUnavailable("the shipped data sets need PyTorch", "pip install 'pumice[torch]'") from error
+    if name == DIGITS:
+        return load_digits()
+    if name.endswith(".safetensors"):
+        return data_of(read_facts(name))
+    if name not in zoo_names():
+        raise InputError(f"{name}: no data set", f"give a .npy array, {DIGITS}, or one of {', '.join(zoo_names())}")
+    return zoo_data(name)
 
 
-def read_model(where: str) -> Spikformer:
+def read_model(where: str) -> SpikingNetwork:
     """A zoo name, or the path of a checkpoint."""
     try:
         from pumice.models.checkpoints import load_checkpoint, load_zoo

@@ -21,13 +21,15 @@ from pumice.runtime.report import report_dict
 
 def demo_command(
     model: Annotated[str, typer.Option(help="A model of the zoo.")] = "spikformer-digits",
-    retention: Annotated[str, typer.Option(help="Share of tokens each block keeps.")] = "0.5,0.5",
+    retention: Annotated[
+        str, typer.Option(help="Share of tokens that blocks keep: one for all, or one per block.")
+    ] = "0.5",
     alpha: Annotated[float, typer.Option(help="Weight of IRToP's spatial score; 0.5 is Eq. 13's plain sum.")] = 0.5,
-    lava_samples: Annotated[int, typer.Option(help="Test images to run on Lava, at least 1.")] = 16,
+    lava_samples: Annotated[int, typer.Option(help="Test samples to run on Lava, at least 1.")] = 16,
     folder: Annotated[Path, typer.Option(help="Where artifact, JSON and picture go.")] = Path("out"),
     json: Annotated[Path | None, typer.Option(help="Write the figures here too.")] = None,
 ) -> None:
-    """Compile the shipped, token-pruned Spikformer, run it on `reference` and Lava, validate it, and account for it."""
+    """Compile a shipped, token-pruned model, run it on `reference` and Lava, validate it, and account for it."""
     if lava_samples < 1:
         raise InputError(f"--lava-samples {lava_samples}", "run at least one image on Lava")
     out = console()
@@ -43,7 +45,7 @@ def demo_command(
     _print(out, result, figures)
     picture = folder / f"{model}.png"
     draw(picture, result, figures)
-    write_json(folder / f"{model}.json", figures | {"report": report_dict(result.live.program)})
+    write_json(folder / f"{model}.json", figures | {"report": report_dict(result.routed.program)})
     write_json(json, figures)
     out.print(
         f"\nwrote {result.artifact}, {folder / f'{model}.nir'}, {folder / f'{model}.json'}, {picture}; {figures['seconds']:.0f} s"
@@ -56,11 +58,11 @@ def _print(out: Console, result: DemoResult, figures: dict) -> None:  # type: ig
     divergence = result.agreement.first or "none"
     for title, table in (
         ("What each pass did", _changes(result)),
-        ("Accuracy on the test images", _accuracies(result, figures)),
+        ("Accuracy on the test samples", _accuracies(result, figures)),
         ("Where the accuracy went", _rungs(result)),
         ("Spikes equal to the float model's", _agreement(result)),
         ("Tokens routed, per block and timestep", _retention(figures)),
-        ("Per image", _costs(figures)),
+        ("Per sample", _costs(figures)),
     ):
         out.print(f"\n{title}", style="bold")
         out.print(table)
@@ -72,9 +74,9 @@ def _print(out: Console, result: DemoResult, figures: dict) -> None:  # type: ig
 
 def _changes(result: DemoResult) -> Table:
     table = Table.grid(padding=(0, 2))
-    folded = [c for c in result.live.program.graph.log if c.by == "fold-batchnorm"]
+    folded = [c for c in result.routed.program.graph.log if c.by == "fold-batchnorm"]
     table.add_row("fold-batchnorm", f"folded {len(folded)} BatchNorms")
-    for change in result.live.program.graph.log:
+    for change in result.routed.program.graph.log:
         if change.by not in ("fold-batchnorm", "import-nir"):
             table.add_row(change.by, change.text)
     return table
@@ -84,7 +86,7 @@ def _accuracies(result: DemoResult, figures: dict) -> Table:  # type: ignore[typ
     names = {
         "float": "float model (torch)",
         "float_pruned": "float model, tokens pruned",
-        "compiled": "compiled, live masks",
+        "compiled": f"compiled, {result.masks} masks",
         "compiled_static": "compiled, static masks",
         "compiled_unpruned": "compiled, no masks",
     }
@@ -96,7 +98,7 @@ def _accuracies(result: DemoResult, figures: dict) -> Table:  # type: ignore[typ
         if figures["bit_exact"]["lava"]
         else f"DIFFERS: {result.lava.first}"
     )
-    table.add_row(f"Lava, {result.plan.lava_samples} images", exact)
+    table.add_row(f"Lava, {result.plan.lava_samples} samples", exact)
     return table
 
 

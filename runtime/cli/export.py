@@ -10,6 +10,17 @@ import typer
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
 from pumice.runtime.cli.common import check_output, console, read_model
+from pumice.runtime.cli.pruning_options import (
+    AlphaOption,
+    CriterionOption,
+    FirstStepOption,
+    SeedOption,
+    SharedOption,
+    SilentOption,
+    StateOption,
+    WindowOption,
+    criterion_of,
+)
 
 if TYPE_CHECKING:
     from pumice.models.token_pruning import TokenPruning
@@ -21,23 +32,20 @@ def export_command(
     retention: Annotated[
         str, typer.Option(help="Share of tokens each block keeps, e.g. 0.6,0.4; empty: no pruning.")
     ] = "",
-    criterion: Annotated[str, typer.Option(help="irtop-paper, irtop-official, firing-rate or random.")] = "irtop-paper",
-    window: Annotated[int, typer.Option(help="Side of the criterion's spatial window, odd.")] = 3,
-    alpha: Annotated[float, typer.Option(help="Weight of the spatial score; 0.5 is Eq. 13's plain sum.")] = 0.5,
-    first_step: Annotated[str, typer.Option(help="Scores at t=1: both, or spatial only.")] = "both",
-    shared: Annotated[bool, typer.Option("--shared", help="One mask for all timesteps, as the official code.")] = False,
-    state: Annotated[str, typer.Option(help="What gated neurons do with their membrane: hold or decay.")] = "hold",
-    silent: Annotated[float, typer.Option(help="Spatial score of a token without a spike.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the random criterion.")] = 0,
+    criterion: CriterionOption = "irtop-paper",
+    window: WindowOption = 3,
+    alpha: AlphaOption = 0.5,
+    first_step: FirstStepOption = "both",
+    shared: SharedOption = False,
+    state: StateOption = "hold",
+    silent: SilentOption = 0.0,
+    seed: SeedOption = 0,
 ) -> None:
     """Write a trained model, with its token pruning, to a NIR file that any `nir.read` loads."""
     check_output(output, ".nir")
     network = read_model(model)
     if retention:
-        try:
-            rule = Criterion(criterion, window, alpha, first_step, not shared, silent, seed)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise InputError(str(error), "see `pumice export --help`") from error
+        rule = criterion_of(criterion, window, alpha, first_step, shared, silent, seed)
         network.pruning = token_pruning(parse_schedule(retention), rule, state)
     from pumice.models.nir_export import to_nir, write_nir
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 from rich.table import Table
 
 from pumice.compiler.artifact import read_artifact
@@ -16,23 +17,25 @@ from pumice.runtime.attribution import Rung, attribute
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli.common import LabelledSamples, console, read_array, read_model, read_samples, write_json
 from pumice.runtime.cli.progress import progress_bar
-from pumice.runtime.float_model import run_float
-from pumice.runtime.pruning import pruning_of, static_schedule
+from pumice.runtime.float_model import FloatRun, run_float
+from pumice.runtime.pruning import given_schedule, pruning_of, static_schedule
 from pumice.runtime.reference import Reference
 from pumice.runtime.validation import Comparison, accuracy, compare, compare_with_float
 
 if TYPE_CHECKING:
-    from pumice.models.spikformer import Spikformer
+    from pumice.models.network import SpikingNetwork
 
 
 def validate_command(
     program: Annotated[Path, typer.Argument(help="The .pumice artifact.")],
     model: Annotated[str, typer.Option(help="The model it was compiled from: a zoo name or a checkpoint.")],
-    input: Annotated[str, typer.Option(help="Samples [samples, …] in a .npy file, or `digits`.")] = "digits",
+    input: Annotated[
+        str, typer.Option(help="Samples [samples, …] in a .npy file; by default the data set that the model was trained on.")
+    ] = "",
     labels: Annotated[Path | None, typer.Option(help="Labels [samples] in a .npy file, for accuracies.")] = None,
     calibration: Annotated[
-        str, typer.Option(help="The calibration samples that the artifact was compiled with.")
-    ] = "digits",
+        str, typer.Option(help="The calibration samples that the artifact was compiled with; by default the model's own.")
+    ] = "",
     backend: Annotated[str, typer.Option(help="reference or lava.")] = "reference",
     samples: Annotated[int | None, typer.Option(help="Use only the first so many samples.")] = None,
     json: Annotated[Path | None, typer.Option(help="Also write everything, as JSON.")] = None,
@@ -40,13 +43,13 @@ def validate_command(
     """Compare layer by layer and step by step with the torch model and with the model compiled again, and say where
     accuracy went."""
     compiled = read_artifact(program)
-    data = _first(read_samples(input) if labels is None else _labelled(input, labels), samples)
+    data = _first(read_samples(input, model=model) if labels is None else _labelled(input, labels), samples)
     network = read_model(model)
     unpruned = run_float(network, data.inputs, record=False)
-    network.pruning = pruning_of(compiled)
-    reference = run_float(network, data.inputs, static_schedule(compiled, len(data.inputs)))
+    reference = _float_run(network, compiled, data.inputs)
+    schedule = given_schedule(compiled, reference.masks)
     with progress_bar(f"running on {backend}") as progress:
-        result = make_backend(backend, progress).run(compiled, data.inputs, None, record=True)
+        result = make_backend(backend, progress).run(compiled, data.inputs, schedule, record=True)
     comparison = compare_with_float(result, reference)
     found: dict[str, Any] = {
         "comparison": comparison.as_dict(),
@@ -54,8 +57,9 @@ def validate_command(
         "samples": len(data.inputs),
     }
     _print_comparison(comparison)
-    halfway = _quantized_again(network, calibration, compiled)
-    fresh = Reference(counts=False).run(finish(halfway, compiled.chip, compiled.options), data.inputs, record=True)
+    halfway = _quantized_again(network, read_samples(calibration, "calibration", model).inputs, compiled)
+    again = finish(halfway, compiled.chip, compiled.options)
+    fresh = Reference(counts=False).run(again, data.inputs, schedule, record=True)
     recompiled = compare(fresh.spikes, result.spikes, fresh.logits, result.logits)
     found["recompiled"] = recompiled.as_dict()
     console().print(f"first spike that differs from the model compiled again: {recompiled.first or 'none'}")
@@ -70,13 +74,26 @@ def validate_command(
     write_json(json, found)
 
 
-def _quantized_again(network: Spikformer, calibration: str, compiled: Program) -> Quantized:
+def _float_run(network: SpikingNetwork, compiled: Program, inputs: NDArray[Any]) -> FloatRun:
+    """The torch model with its tokens pruned as the program's are; a network that selects tokens itself does so."""
+    import torch
+
+    from pumice.models.sparse_spikformer import SparseSpikformer
+    from pumice.models.token_dropout import mask_shapes
+
+    if isinstance(network, SparseSpikformer):
+        return run_float(network, inputs)
+    network.pruning = pruning_of(compiled, network.depth)
+    shapes = mask_shapes(network, torch.from_numpy(inputs[:1]))
+    return run_float(network, inputs, static_schedule(compiled, shapes, len(inputs)))
+
+
+def _quantized_again(network: SpikingNetwork, calibration: NDArray[Any], compiled: Program) -> Quantized:
     """The model through the first half of the compiler once more: an artifact that was changed since differs from it."""
     from pumice.models.nir_export import to_nir
 
-    scales = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing again") as progress:
-        return quantize(to_nir(network), scales, compiled.chip, compiled.options, progress=progress)
+        return quantize(to_nir(network), calibration, compiled.chip, compiled.options, progress=progress)
 
 
 def _labelled(inputs: str, labels: Path) -> LabelledSamples:
