@@ -7,7 +7,7 @@
     nir_export      model -> NIR graph; `nir_import` reads it back
     training        how the zoo's checkpoint was made; `digits` is its data
     checkpoints     load and save, the zoo
-    profiling       synaptic operations of any torch module: `profile`
+    profiling       synaptic operations of any torch module: `profile`; `dense_operations` counts from the architecture alone
     official        checkpoints of the official repositories: `load_official`
     spikformer_conv, qkformer, sparse_spikformer, sdt_v1, sdt_v3    the other architectures
     multispike      SDT-V3's integer neuron; `rep_conv` merges the family's RepConv into one convolution
@@ -61,8 +61,8 @@ def load_official(
     return official.load_official(family, kwargs, state_dict, batch_semantics)
 
 
-def profile(module: nn.Module, batches: Iterable[Tensor]) -> Profile:
+def profile(module: nn.Module, batches: Iterable[Tensor], activations: tuple[type[nn.Module], ...] = ()) -> Profile:
     """`pumice.models.profiling.profile`, which imports torch."""
     from pumice.models import profiling
 
-    return profiling.profile(module, batches)
+    return profiling.profile(module, batches, activations)

@@ -2,60 +2,54 @@
 
 The definitions are those of `pumice.hwsim.counters` (`events`, `events_weighted`, `eq25`, `dense`), computed here by running
 the layers themselves on 0/1 copies of their inputs and weights, so that stride, padding, dilation and groups mean what torch
-says they mean. Counts are per sample; a layer that runs once per timestep is counted once per timestep.
+says they mean. Counts are per sample; a layer that runs once per timestep is counted once per timestep, one that runs once
+per sample is counted once (`LayerProfile.runs` says which). Products of activations: see `profile_products`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from pumice.errors import InputError
+from pumice.models.activations import activation_layers, count_outputs
+from pumice.models.multispike import MultiSpike
+from pumice.models.profile_layers import count_layer
+from pumice.models.profile_products import Products, settle_sums
+from pumice.models.profile_tally import (
+    ActivationProfile,
+    Frame,
+    Layer,
+    LayerProfile,
+    NeuroBench,
+    Tally,
+    activation_profile,
+    layer_profile,
+)
 
-Layer = nn.Linear | nn.Conv1d | nn.Conv2d
-MATMULS = (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm)
-
-
-@dataclass(frozen=True)
-class LayerProfile:
-    """One layer, or one product of activations; every count is per sample.
-
-    calls: forward calls per batch. rate: fraction of nonzero inputs. spike_valued: whether every input was a whole number,
-    so that an operation is an accumulate (AC) and not a multiply-accumulate (MAC). binary: whether every input was 0 or 1.
-    density: fraction of nonzero weights (1 for products of activations).
-    """
-
-    name: str
-    kind: str
-    calls: int
-    rate: float
-    density: float
-    spike_valued: bool
-    binary: bool
-    events: float
-    events_weighted: float
-    eq25: float
-    dense: float
+__all__ = ["ActivationProfile", "LayerProfile", "NeuroBench", "Profile", "profile"]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """layers in the order of their first call; samples profiled; parameters of the module, and their bytes;
-    connection_sparsity: fraction of zero weights in the module's Linear and Conv layers."""
+    """layers in the order of their first call; activations: the activation layers, likewise; samples profiled; steps: the
+    timesteps T, where the module names them; parameters: how many; neurobench: the same by NeuroBench's definitions;
+    uncounted: arithmetic that ran and is in no count, with how often."""
 
     layers: tuple[LayerProfile, ...]
+    activations: tuple[ActivationProfile, ...]
     samples: int
+    steps: int | None
     parameters: int
-    footprint_bytes: int
-    connection_sparsity: float
+    neurobench: NeuroBench
+    uncounted: tuple[tuple[str, int], ...]
 
     def total(self, field: str, spike_valued: bool | None = None) -> float:
         """Sum of one count per sample, over all layers or over those with (or without) whole-numbered input."""
@@ -63,38 +57,78 @@ class Profile:
         return float(sum(getattr(layer, field) for layer in chosen))
 
 
-def profile(module: nn.Module, batches: Iterable[Tensor]) -> Profile:
+def profile(module: nn.Module, batches: Iterable[Tensor], activations: tuple[type[nn.Module], ...] = ()) -> Profile:
     """Runs `module` on `batches` (the first axis of each is its samples) and counts what its layers did.
 
-    Counts `Linear`, `Conv1d`, `Conv2d` and products of two activations through `matmul`, `bmm` or `@` (attention). The
-    module is run as it is, in its present mode, without gradients. Raises InputError where nothing was counted.
+    Counts `Linear`, `Conv1d`, `Conv2d`, `Conv3d` and products of two activations (attention; see `profile_products`).
+    activations: classes of activation layers besides those of `activations.is_activation`. The module is run as it is, in
+    its present mode, without gradients. Raises InputError where nothing was counted.
     """
-    seen: dict[str, LayerProfile] = {}
-    inside: list[str] = []
-    samples = 0
+    tally = Tally(_levels(module))
+    footprint = _footprint(module)  # before the run: snnTorch keeps its membranes as buffers
+    samples = calls = 0
     reset = _resetter(module)
     with ExitStack() as stack, torch.no_grad():
-        for handle in _hooks(module, seen, inside):
+        for handle in _hooks(module, tally, activations):
             stack.callback(handle.remove)
         for batch in batches:
             reset()
-            with _Products(module, seen, inside):
+            with Products(module, tally):
                 module(batch)
+            tally.frames.clear()
             samples += batch.shape[0]
-    if not seen or samples == 0:
+            calls += 1
+    rows = {name: row for name, row in tally.layers.items() if row.kind != "mul" or row.spike_valued}
+    if not rows or samples == 0:
         raise InputError(
             "nothing to count: no sample, or no Linear, Conv or matmul ran", "give batches of at least one sample"
         )
-    weights = list(module.parameters())
-    layers = tuple(_per_sample(layer, samples) for layer in seen.values())
-    size = sum(w.numel() * w.element_size() for w in weights)
-    return Profile(layers, samples, sum(w.numel() for w in weights), size, _connection_sparsity(module))
+    return Profile(
+        layers=tuple(layer_profile(name, row, calls, samples) for name, row in rows.items()),
+        activations=tuple(activation_profile(name, row, calls, samples) for name, row in tally.activations.items()),
+        samples=samples,
+        steps=_steps(module),
+        parameters=sum(w.numel() for w in module.parameters()),
+        neurobench=_neurobench(module, tally, samples, footprint),
+        uncounted=tuple(tally.uncounted.items()),
+    )
+
+
+def _neurobench(module: nn.Module, tally: Tally, samples: int, footprint: int) -> NeuroBench:
+    elements = sum(row.elements for row in tally.activations.values())
+    nonzero = sum(row.nonzero for row in tally.activations.values())
+    return NeuroBench(
+        effective_macs=tally.macs / samples,
+        effective_acs=tally.acs / samples,
+        dense=tally.dense / samples,
+        footprint_bytes=footprint,
+        connection_sparsity=_connection_sparsity(module),
+        activation_sparsity=(elements - nonzero) / elements if elements else None,
+    )
+
+
+def _footprint(module: nn.Module) -> int:
+    return sum(w.numel() * w.element_size() for w in (*module.parameters(), *module.buffers()))
 
 
 def _connection_sparsity(module: nn.Module) -> float:
     stored = [m.weight for m in module.modules() if isinstance(m, Layer)]
     total = sum(w.numel() for w in stored)
     return float(sum(int((w == 0).sum()) for w in stored)) / total if total else 0.0
+
+
+def _levels(module: nn.Module) -> int:
+    """How many levels of a MultiSpike neuron make 1; 1 without such neurons."""
+    return math.lcm(*(m.norm for m in module.modules() if isinstance(m, MultiSpike)))
+
+
+def _steps(module: nn.Module) -> int | None:
+    """T of our networks' configurations, or of the official networks' attribute."""
+    for owner in (getattr(module, "config", None), module):
+        steps = getattr(owner, "T", None)
+        if isinstance(steps, int) and not isinstance(steps, bool):
+            return steps
+    return None
 
 
 def _resetter(module: nn.Module) -> Callable[[], None]:
@@ -109,105 +143,38 @@ def _resetter(module: nn.Module) -> Callable[[], None]:
     return reset
 
 
-def _hooks(module: nn.Module, seen: dict[str, LayerProfile], inside: list[str]) -> list[RemovableHandle]:
-    """Counts layers, and keeps in `inside` the names of the modules whose forward is running, innermost last."""
+def _hooks(module: nn.Module, tally: Tally, more: tuple[type[nn.Module], ...]) -> list[RemovableHandle]:
+    """Counts layers and activations, and keeps in `tally.frames` the modules whose forward is running, innermost last."""
+    neurons = {id(neuron) for _, neuron in activation_layers(module, more)}
     handles = []
     for name, part in module.named_modules():
-        handles.append(part.register_forward_pre_hook(lambda *_, name=name: inside.append(name)))
-        handles.append(part.register_forward_hook(lambda *_: void(inside.pop())))
+        neuron = id(part) in neurons
+        if neuron:
+            handles.append(part.register_forward_pre_hook(lambda _, x: settle_sums(tally, x[0] if x else None)))
+            handles.append(part.register_forward_hook(_activation_counter(name, tally)))
+        handles.append(part.register_forward_pre_hook(_enter(name, neuron, tally)))
+        handles.append(part.register_forward_hook(_leave(tally)))
         if isinstance(part, Layer):
-            handles.append(part.register_forward_pre_hook(_counter(name, seen)))
+            handles.append(part.register_forward_pre_hook(_layer_counter(name, part, tally)))
     return handles
 
 
-def void(_: object) -> None:
-    """Nothing: a forward hook that returns something would replace the output."""
+def _enter(name: str, neuron: bool, tally: Tally) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    return lambda module, _: tally.frames.append(Frame(name, module, neuron))
 
 
-def _counter(name: str, seen: dict[str, LayerProfile]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    def count(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        assert isinstance(layer, Layer)
-        x, weight = inputs[0].detach().double(), layer.weight.detach().double()
-        ones = (weight != 0).double()
-        events, weighted = (float(_run(layer, values, ones).sum()) for values in ((x != 0).double(), x))
-        dense = float(_run(layer, x, weight).numel() * weight[0].numel())
-        _add(seen, name, type(layer).__name__, (inputs[0],), _fraction(weight), events, weighted, dense)
+def _leave(tally: Tally) -> Callable[..., None]:
+    def leave(*_: object) -> None:
+        left = tally.frames.pop()
+        if tally.frames:  # a sum may reach its neurons only outside of the module that made it
+            tally.frames[-1].pending += left.pending
 
-    return count
+    return leave
 
 
-def _run(layer: Layer, x: Tensor, weight: Tensor) -> Tensor:
-    """The layer's own arithmetic on other numbers, without bias."""
-    if isinstance(layer, nn.Linear):
-        return functional.linear(x, weight)
-    conv = functional.conv1d if isinstance(layer, nn.Conv1d) else functional.conv2d
-    return conv(x, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+def _activation_counter(name: str, tally: Tally) -> Callable[..., None]:
+    return lambda module, _, output: tally.add_activation(name, count_outputs(module, output))
 
 
-class _Products(TorchFunctionMode):
-    """Counts products of two activations while active. A product inside a Linear or Conv never comes by here."""
-
-    def __init__(self, module: nn.Module, seen: dict[str, LayerProfile], inside: list[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.parameters = {id(parameter) for parameter in module.parameters()}
-        self.seen = seen
-        self.inside = inside
-        self.calls: dict[str, int] = {}
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if func in MATMULS and not any(id(a) in self.parameters for a in args[:2]):
-            self._count(*(x.detach() for x in args[:2]))
-        return func(*args, **(kwargs or {}))
-
-    def _count(self, a: Tensor, b: Tensor) -> None:
-        place = self.inside[-1] if self.inside else ""
-        number = self.calls[place] = self.calls.get(place, -1) + 1
-        products = torch.matmul(a.double(), b.double())
-        events = float(torch.matmul((a != 0).double(), (b != 0).double()).sum())
-        dense = float(products.numel() * a.shape[-1])
-        name = f"{place}.matmul{number}".lstrip(".")
-        _add(self.seen, name, "matmul", (a, b), 1.0, events, float(products.sum()), dense)
-
-
-def _add(
-    seen: dict[str, LayerProfile],
-    name: str,
-    kind: str,
-    operands: tuple[Tensor, ...],
-    density: float,
-    events: float,
-    weighted: float,
-    dense: float,
-) -> None:
-    eq25 = float(operands[0].double().mean()) * dense
-    whole = all(bool((x == x.round()).all()) for x in operands)
-    binary = all(bool(((x == 0) | (x == 1)).all()) for x in operands)
-    new = LayerProfile(name, kind, 1, _fraction(operands[0]), density, whole, binary, events, weighted, eq25, dense)
-    old = seen.get(name)
-    seen[name] = new if old is None else _merged(old, new)
-
-
-def _merged(a: LayerProfile, b: LayerProfile) -> LayerProfile:
-    calls = a.calls + b.calls
-    return replace(
-        a,
-        calls=calls,
-        rate=(a.rate * a.calls + b.rate) / calls,
-        spike_valued=a.spike_valued and b.spike_valued,
-        binary=a.binary and b.binary,
-        events=a.events + b.events,
-        events_weighted=a.events_weighted + b.events_weighted,
-        eq25=a.eq25 + b.eq25,
-        dense=a.dense + b.dense,
-    )
-
-
-def _per_sample(layer: LayerProfile, samples: int) -> LayerProfile:
-    fields = ("events", "events_weighted", "eq25", "dense")
-    return replace(layer, **{name: getattr(layer, name) / samples for name in fields})
-
-
-def _fraction(x: Tensor) -> float:
-    return float((x != 0).double().mean())
+def _layer_counter(name: str, layer: Layer, tally: Tally) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    return lambda _, inputs: count_layer(name, layer, inputs[0].detach(), tally)

@@ -22,19 +22,23 @@ def compile_command(
     network: Annotated[Path, typer.Argument(help="The .nir file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .pumice file to write.")],
     calibration: Annotated[
-        str, typer.Option(help="Samples to choose scales with: a .npy array [samples, …], or `digits`.")
+        str,
+        typer.Option(
+            help="Samples to choose scales with: a .npy array [samples, …], `digits`, or a zoo model whose data set to use."
+        ),
     ],
     chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
     masks: Annotated[str, typer.Option(help="Routing masks: static, live, given or off.")] = "live",
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
     input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
     attention_order: Annotated[str, typer.Option(help="auto, scores for (q kᵀ) v, context for q (kᵀ v).")] = "auto",
+    factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write the report, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what each pass did.")] = False,
 ) -> None:
     """Fold, quantize, mask, lower and place a network; write the artifact."""
     check_output(output, ".pumice")
-    options = CompileOptions(weight_bits, input_bits, masks, attention_order)  # type: ignore[arg-type]
+    options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors)  # type: ignore[arg-type]
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:

@@ -30,11 +30,15 @@ def validate_command(
     program: Annotated[Path, typer.Argument(help="The .pumice artifact.")],
     model: Annotated[str, typer.Option(help="The model it was compiled from: a zoo name or a checkpoint.")],
     input: Annotated[
-        str, typer.Option(help="Samples [samples, …] in a .npy file; by default the data set that the model was trained on.")
+        str,
+        typer.Option(
+            help="Samples [samples, …] in a .npy file; by default the data set that the model was trained on."
+        ),
     ] = "",
     labels: Annotated[Path | None, typer.Option(help="Labels [samples] in a .npy file, for accuracies.")] = None,
     calibration: Annotated[
-        str, typer.Option(help="The calibration samples that the artifact was compiled with; by default the model's own.")
+        str,
+        typer.Option(help="The calibration samples that the artifact was compiled with; by default the model's own."),
     ] = "",
     backend: Annotated[str, typer.Option(help="reference or lava.")] = "reference",
     samples: Annotated[int | None, typer.Option(help="Use only the first so many samples.")] = None,

@@ -106,7 +106,12 @@ def attention(heads: int) -> nir.NIRGraph:
 
 BAD_NODES += [
     ("block.0.gate", gate(state="hodl"), InputError, "'block.0.gate': state 'hodl' is neither hold nor decay"),
-    ("block.0.gate", gate(neurons=["nobody"]), InputError, r"'block.0.gate': gates \['nobody'\], which is neither neuron nor sum"),
+    (
+        "block.0.gate",
+        gate(neurons=["nobody"]),
+        InputError,
+        r"'block.0.gate': gates \['nobody'\], which is neither neuron nor sum",
+    ),
     ("block.0.gate", gate(height=5), InputError, r"'block.0.gate': a grid of \(5, 4\) for 16 tokens"),
     ("block.0.gate", gate(retention=2.0), InputError, r"'block.0.gate': retention 2.0 is not in \(0, 1\]"),
     ("block.0.mlp_gate", extension("TokenGate", (8, 16), (8, 16), {"mask_of": "lif0"}), InputError, "no scoring gate"),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from oracles import load_oracle
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models import profile
+from pumice.models import load_official, profile
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 
 ORACLE = Path(__file__).parents[1] / "data" / "oracles" / "spikformer_cifar_2-64"
@@ -84,3 +85,67 @@ def test_nothing_to_count_is_said() -> None:
         profile(nn.ReLU(), [torch.ones(1, 2)])
     with pytest.raises(InputError, match="nothing to count"):
         profile(nn.Linear(2, 2), [])
+
+
+def test_activation_sparsity_equals_the_official_firing_rates() -> None:
+    oracle = load_oracle("sdtv1_2-64_img32")
+    found = profile(load_official("sdtv1", oracle.kwargs, oracle.weights), [oracle.input])
+    sparsity = {layer.name: layer.sparsity for layer in found.activations}
+    assert set(sparsity) == set(oracle.spikes)
+    for name, spikes in oracle.spikes.items():
+        assert sparsity[name] == pytest.approx(float((spikes == 0).double().mean())), name
+    zeros = sum(int((spikes == 0).sum()) for spikes in oracle.spikes.values())
+    total = sum(spikes.numel() for spikes in oracle.spikes.values())
+    assert found.neurobench.activation_sparsity == pytest.approx(zeros / total)
+
+
+def test_levels_of_multispike_are_whole_numbers() -> None:
+    """SDT-V3 sends quarters: its operations are accumulates, and only the image is real-valued."""
+    oracle = load_oracle("sdtv3_tiny_img64")
+    found = profile(load_official("sdtv3", oracle.kwargs, oracle.weights), [oracle.input])
+    assert [layer.name for layer in found.layers if not layer.spike_valued] == ["downsample1_1.encode_conv"]
+    assert {layer.kind for layer in found.activations} == {"MultiSpike"}
+    assert found.steps is None
+
+
+def test_runs_tell_once_per_sample_from_once_per_timestep() -> None:
+    model, images = official()
+    found = profile(model, [images, images[:1]])
+    runs = {layer.name: layer.runs for layer in found.layers}
+    steps, tokens = 4, 16
+    assert found.steps == steps
+    assert (runs["patch_embed.proj_conv"], runs["patch_embed.proj_conv1"]) == (1, steps)
+    assert (runs["block.0.attn.q_linear"], runs["head"], runs["block.0.attn.matmul0"]) == (steps * tokens, 1, None)
+    assert {layer.calls for layer in found.layers} == {1}
+
+
+def test_rates_are_means_over_inputs_not_over_batches() -> None:
+    net = nn.Linear(2, 1)
+    dark, lit = torch.zeros(3, 2), torch.ones(1, 2)
+    assert profile(net, [dark, lit]).layers[0].rate == profile(net, [torch.cat([dark, lit])]).layers[0].rate == 0.25
+
+
+def test_a_convolution_pads_as_it_is_told() -> None:
+    """Wrapped around, every input reaches all nine windows; with zeros around it, only four in a corner."""
+    x = torch.zeros(1, 1, 4, 4)
+    x[0, 0, 0, 0] = 1.0
+    events = {
+        mode: profile(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode=mode)), [x]).layers[0].events
+        for mode in ("zeros", "circular")
+    }
+    assert events == {"zeros": 4, "circular": 9}
+
+
+def test_a_convolution_in_three_dimensions() -> None:
+    (layer,) = profile(nn.Sequential(nn.Conv3d(1, 2, 2, bias=False)), [torch.ones(2, 1, 3, 3, 3)]).layers
+    assert (layer.events, layer.dense, layer.runs) == (8 * 2 * 8, 8 * 2 * 8, 1)
+
+
+def test_other_activation_layers_can_be_named() -> None:
+    class Step(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x > 0).float()
+
+    net, x = nn.Sequential(nn.Linear(2, 2), Step()), torch.ones(1, 2)
+    assert profile(net, [x]).neurobench.activation_sparsity is None
+    assert [layer.name for layer in profile(net, [x], activations=(Step,)).activations] == ["1"]
