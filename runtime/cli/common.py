@@ -53,7 +53,7 @@ def read_array(path: Path) -> NDArray[Any]:
 def read_samples(where: str, split: str = "test", model: str = "") -> LabelledSamples:
     """A `.npy` file, or the `split` of a shipped data set: the word "digits", or the name of the zoo model that takes it; "" is
     the data set that `model`, a zoo name or a checkpoint, was trained on."""
-    if where.endswith(".npy"):
+    if where.endswith(".npy") or Path(where).is_file():
         return LabelledSamples(read_array(Path(where)), None)
     chosen = getattr(shipped_data(where or model), split)
     return LabelledSamples(chosen.images.numpy(), chosen.labels.numpy())

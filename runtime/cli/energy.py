@@ -12,7 +12,7 @@ from pumice.errors import BackendUnavailable, InputError
 from pumice.files import write_atomically
 from pumice.hwsim.scoring import Criterion
 from pumice.runtime import energy_report, paper_data, paper_report
-from pumice.runtime.cli.common import console, read_model, read_official, read_samples, write_json
+from pumice.runtime.cli.common import DIGITS, console, read_model, read_official, read_samples, write_json
 from pumice.runtime.cli.export import parse_schedule, token_pruning
 
 BATCH = 60
@@ -22,7 +22,9 @@ def energy_command(
     model: Annotated[
         str, typer.Argument(help="A zoo name, a checkpoint of ours, or with --family an official one.")
     ] = "",
-    data: Annotated[str, typer.Option(help="Samples [samples, …] in a .npy file, or `digits`.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="Samples [samples, …] in a .npy file; by default the model's own data set.")
+    ] = "",
     family: Annotated[
         str, typer.Option(help="The family of an official checkpoint, e.g. sdtv1 or qkformer_cifar.")
     ] = "",
@@ -49,7 +51,7 @@ def energy_command(
 
     from pumice.models.profiling import profile
 
-    inputs = torch.from_numpy(read_samples(data).inputs[:samples]).float()
+    inputs = torch.from_numpy(read_samples(data or (DIGITS if family else ""), model=model).inputs[:samples]).float()
     found = profile(network, torch.split(inputs, BATCH))
     totals = energy_report.energy_dict(found)
     prices = totals["energy_nj"]["horowitz45"]
