@@ -55,7 +55,8 @@ def block_operations(family: str, kwargs: Mapping[str, Any], sides: Sequence[int
 
 def _blocks_macs(network: nn.Module, sides: Sequence[int] | None) -> tuple[int, ...]:
     blocks = _blocks(network)
-    return tuple(map(_block_macs, blocks, _grids(network), sides or [None] * len(blocks)))
+    chosen: list[int | None] = list(sides) if sides else [None] * len(blocks)
+    return tuple(map(_block_macs, blocks, _grids(network), chosen))
 
 
 def _build(family: str, kwargs: Mapping[str, Any]) -> tuple[nn.Module, Tensor]:

@@ -1,4 +1,4 @@
-"""Training of the zoo's Spikformer on the digits: AdamW, cosine schedule, mild augmentation, deterministic by seed."""
+"""Training of any of the networks: AdamW, cosine schedule, mild augmentation, token dropout, deterministic by seed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from rich.console import Console
@@ -16,16 +14,15 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.checkpoints import save_checkpoint
-from pumice.models.digits import Digits, Samples, load_digits
+from pumice.models.augmentation import augment
+from pumice.models.digits import LabelledSplit, Samples
+from pumice.models.losses import Loss, smoothed_cross_entropy
+from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import Surrogate
 from pumice.models.spikformer import Spikformer, SpikformerConfig
+from pumice.models.token_dropout import mask_shapes, random_masks
 
-DIGITS_CONFIG = SpikformerConfig(
-    img_size_h=8, img_size_w=8, in_channels=1, num_classes=10, embed_dims=48, num_heads=4, depths=2, pool_stages=()
-)
-
-SEED = 0
+AfterStep = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,8 @@ class TrainingOptions:
     """How to train. Angles in degrees, shifts in pixels; `zoom` and `label_smoothing` are fractions. `token_dropout` is
     the share of batches in which random tokens are gated (each block and step keeps a fraction drawn from
     `dropout_retention`), so that the network later bears token pruning by any criterion without fine-tuning. The result
-    depends on `threads`, because float sums do."""
+    depends on `threads`, because float sums do. `surrogate` is for networks built by `train` or a recipe; one that is
+    given to `train_model` has its own."""
 
     epochs: int = 80
     batch: int = 64
@@ -72,55 +70,64 @@ class TrainingResult:
     The learning rate ends at zero, so the last epoch needs no choosing: the held-out images only report.
     """
 
-    model: Spikformer
+    model: SpikingNetwork
     history: tuple[Epoch, ...]
     seconds: float
 
 
 def train(
     config: SpikformerConfig,
-    data: Digits,
+    data: LabelledSplit,
     seed: int = 0,
     options: TrainingOptions | None = None,
     progress: bool | None = None,
 ) -> TrainingResult:
-    """Trains a Spikformer from scratch. Same seed, options and torch build: same weights, bit for bit.
-
-    `progress`: draw a progress bar; None draws one on a terminal only.
-    """
+    """Trains a Spikformer from scratch: `train_new` with this one network."""
     options = options or TrainingOptions()
-    start = time.perf_counter()
-    with _threads(options.threads), _progress_bar(options.epochs, progress) as report, torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        model = Spikformer(config, surrogate=options.surrogate)
-        history = _run_epochs(model, data, options, report)
-    return TrainingResult(model.eval(), tuple(history), time.perf_counter() - start)
+    return train_new(lambda: Spikformer(config, surrogate=options.surrogate), data, options, seed, progress=progress)
 
 
-def train_recipe(
-    output: str | Path, seed: int | None = None, epochs: int | None = None, progress: bool | None = None
-) -> dict[str, Any]:
-    """Trains the zoo's `spikformer-digits` and writes its checkpoint to `output`; None means the shipped model's choice.
+def train_new(
+    build: Callable[[], SpikingNetwork],
+    data: LabelledSplit,
+    options: TrainingOptions,
+    seed: int = 0,
+    *,
+    loss: Loss | None = None,
+    progress: bool | None = None,
+) -> TrainingResult:
+    """Builds a network and trains it. Same seed, options and torch build: same weights, bit for bit.
 
-    Returns what was measured: accuracies as fractions, wall-clock seconds.
+    `loss`, `progress`: as in `train_model`.
     """
-    seed = SEED if seed is None else seed
-    options = TrainingOptions() if epochs is None else replace(TrainingOptions(), epochs=epochs)
-    data = load_digits()
-    result = train(DIGITS_CONFIG, data, seed, options, progress)
-    command = f"pumice train spikformer-digits --seed {seed} --epochs {options.epochs}"
-    made = {"seed": seed, "command": command, "options": asdict(options)}
-    save_checkpoint(result.model, output, made)
-    return {
-        "seed": seed,
-        "epochs": options.epochs,
-        "validation_accuracy": round(result.history[-1].accuracy, 4),
-        "test_accuracy": round(evaluate(result.model, data.test)[0], 4),
-        "seconds": round(result.seconds, 1),
-    }
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return _train(build(), data, options, None, loss, progress)
 
 
-def evaluate(model: Spikformer, samples: Samples, batch: int = 120) -> tuple[float, float]:
+def train_model(
+    model: SpikingNetwork,
+    data: LabelledSplit,
+    options: TrainingOptions,
+    seed: int = 0,
+    *,
+    after_step: AfterStep | None = None,
+    loss: Loss | None = None,
+    progress: bool | None = None,
+) -> TrainingResult:
+    """Trains `model` in place, from the weights that it has. Same weights, seed, options and torch build: same result.
+
+    after_step: called after every step of the optimizer, e.g. to put pruned weights back to zero. loss: of the model, a
+    batch of images, its labels and the token dropout's masks (None: no dropout in this batch); cross entropy with label
+    smoothing by default. A `pruning` set on the model is in force, but for batches with masks. progress: draw a progress
+    bar; None draws one on a terminal only. Raises InputError if token dropout is asked of a network that takes no masks.
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return _train(model, data, options, after_step, loss, progress)
+
+
+def evaluate(model: SpikingNetwork, samples: Samples, batch: int = 120) -> tuple[float, float]:
     """(accuracy as a fraction, mean cross entropy) of `model` in eval mode; the model's mode is put back afterwards."""
     was_training = model.training
     model.eval()
@@ -131,59 +138,49 @@ def evaluate(model: Spikformer, samples: Samples, batch: int = 120) -> tuple[flo
     return accuracy, nn.functional.cross_entropy(logits, samples.labels).item()
 
 
-def _run_epochs(
-    model: Spikformer, data: Digits, options: TrainingOptions, report: Callable[[Epoch], None]
-) -> list[Epoch]:
+def _train(
+    model: SpikingNetwork,
+    data: LabelledSplit,
+    options: TrainingOptions,
+    after_step: AfterStep | None,
+    loss: Loss | None,
+    progress: bool | None,
+) -> TrainingResult:
+    start = time.perf_counter()
+    if options.token_dropout > 0:
+        mask_shapes(model, data.fit.images[:1])  # refuses at once a network that takes no masks
+    loss = loss or smoothed_cross_entropy(options.label_smoothing)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, data.fit, options))
+
+    def step(value: Tensor) -> None:
+        optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if after_step is not None:
+            after_step()
+
     history: list[Epoch] = []
-    for number in range(1, options.epochs + 1):
-        train_loss = _one_epoch(model.train(), data.fit, options, optimizer, schedule)
-        history.append(Epoch(number, train_loss, *evaluate(model, data.validation)))
-        report(history[-1])
-    return history
+    with _threads(options.threads), _progress_bar(options.epochs, progress) as report:
+        for number in range(1, options.epochs + 1):
+            train_loss = _one_epoch(model.train(), data.fit, options, loss, step)
+            history.append(Epoch(number, train_loss, *evaluate(model, data.validation)))
+            report(history[-1])
+    return TrainingResult(model.eval(), tuple(history), time.perf_counter() - start)
 
 
 def _one_epoch(
-    model: Spikformer,
-    samples: Samples,
-    options: TrainingOptions,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
+    model: SpikingNetwork, samples: Samples, options: TrainingOptions, loss: Loss, step: Callable[[Tensor], None]
 ) -> float:
     losses: list[float] = []
     for chosen in _batches(len(samples.labels), options.batch):
-        images = augment(samples.images[chosen], options)
-        logits = model(images, random_masks(model.config, len(images), options))
-        loss = nn.functional.cross_entropy(logits, samples.labels[chosen], label_smoothing=options.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
+        images = augment(samples.images[chosen], options.angle, options.zoom, options.shift)
+        masks = random_masks(model, images, options.token_dropout, options.dropout_retention)
+        value = loss(model, images, samples.labels[chosen], masks)
+        step(value)
+        losses.append(value.item())
     return sum(losses) / len(losses)
-
-
-def augment(images: Tensor, options: TrainingOptions) -> Tensor:
-    """Images `[B, 1, H, W]`, each turned, scaled and moved a little, by torch's global random numbers."""
-    batch, _, height, width = images.shape
-    angle, zoom_x, zoom_y, move_x, move_y = (torch.rand(5, batch) * 2 - 1).unbind()
-    angle = angle * math.radians(options.angle)
-    zoom_x, zoom_y = 1 + zoom_x * options.zoom, 1 + zoom_y * options.zoom
-    row_x = torch.stack([zoom_x * angle.cos(), -zoom_x * angle.sin(), move_x * options.shift * 2 / width], 1)
-    row_y = torch.stack([zoom_y * angle.sin(), zoom_y * angle.cos(), move_y * options.shift * 2 / height], 1)
-    grid = nn.functional.affine_grid(torch.stack([row_x, row_y], 1), list(images.shape), align_corners=False)
-    return nn.functional.grid_sample(images, grid, align_corners=False)
-
-
-def random_masks(config: SpikformerConfig, batch: int, options: TrainingOptions) -> tuple[Tensor, ...] | None:
-    """Token dropout of one batch: None, or per block a random bool mask `[T, B, N]`, by torch's global random numbers."""
-    if torch.rand(()).item() >= options.token_dropout:
-        return None
-    low, high = options.dropout_retention
-    keep = low + (high - low) * torch.rand(1, batch, 1)
-    shape = (config.T, batch, config.tokens)
-    return tuple(torch.rand(shape) < keep for _ in range(config.depths))
 
 
 def _batches(samples: int, batch: int) -> Iterator[Tensor]:

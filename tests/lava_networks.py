@@ -37,12 +37,14 @@ def program_of(nodes: Iterable[Node], output: str, timesteps: int = 3) -> Progra
 
 def odd_shapes(seed: int = 0) -> Program:
     """Kernels, strides and padding that differ between rows and columns, a sum of one node with itself and with signs,
-    strong biases, one layer without any synapse, a gated layer, and a sample's frames that differ."""
+    strong biases, a grouped layer, one without any synapse, a gated one, and a sample's frames that differ."""
     rng = np.random.default_rng(seed)
 
-    def synapse(name: str, source: str, out: TensorType, weight: np.ndarray, *geometry: tuple[int, int]) -> i.Synapse:
+    def synapse(
+        name: str, source: str, out: TensorType, weight: np.ndarray, *geometry: tuple[int, int], groups: int = 1
+    ) -> i.Synapse:
         stride, padding = geometry or ((1, 1), (0, 0))
-        return i.Synapse(name, (source,), out, name, weight, stride, padding, 1.0)
+        return i.Synapse(name, (source,), out, name, weight, stride, padding, 1.0, groups)
 
     def even(*shape: int) -> np.ndarray:
         return rng.integers(-128, 128, shape) * 2
@@ -54,7 +56,7 @@ def odd_shapes(seed: int = 0) -> Program:
     return program_of(
         [
             i.GradedInput("input", (), TensorType((2, 7, 5), "graded", -128, 127), "input", 1.0),
-            synapse("conv", "input", currents(CHANNELS, 3, 3), even(CHANNELS, 2, 3, 2), (2, 2), (0, 1)),
+            synapse("conv", "input", currents(CHANNELS, 3, 3), even(CHANNELS, 1, 3, 2), (2, 2), (0, 1), groups=2),
             lif("lif", ("conv",), spikes(CHANNELS, 3, 3)),
             i.Reshape("flat", ("lif",), spikes(*tokens), "flat"),
             i.StaticMask("mask", (), TensorType((TOKENS,), "mask", 0, 1), "mask", 0, rng.random((3, TOKENS)) < 0.6),

@@ -1,19 +1,38 @@
-"""The digits' split is fixed and honest, and training is deterministic and leaves torch as it found it."""
+"""Training is deterministic, trains any network in place, and leaves torch as it found it; augmentation and token dropout."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from pumice.errors import InputError
-from pumice.models.checkpoints import load_checkpoint, read_facts
+from pumice.models.augmentation import augment
 from pumice.models.digits import Digits, Samples, load_digits
-from pumice.models.spikformer import SpikformerConfig
-from pumice.models.training import DIGITS_CONFIG, TrainingOptions, augment, evaluate, random_masks, train, train_recipe
+from pumice.models.losses import ratio_distance, selecting_cross_entropy, smoothed_cross_entropy
+from pumice.models.network import Masks, SpikingNetwork
+from pumice.models.qkformer import QKFormer
+from pumice.models.qkformer_config import QKFormerConfig
+from pumice.models.sdt_v1 import SdtV1, SdtV1Config
+from pumice.models.sdt_v3 import SdtV3, SdtV3Config
+from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
+from pumice.models.spikformer import Spikformer, SpikformerConfig
+from pumice.models.spikformer_conv import SpikformerDvs, SpikformerDvsConfig
+from pumice.models.token_dropout import mask_shapes, random_masks
+from pumice.models.token_pruning import TokenPruning
+from pumice.models.training import TrainingOptions, evaluate, train, train_model, train_new
 
 TINY = SpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=1, T=2, pool_stages=())
+QUICK = TrainingOptions(epochs=1, batch=16, warmup_epochs=1, threads=1)
+SPARSE = SparseSpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=2, T=2, pruning_loc=(1,), token_ratio=(0.25,))
+NETWORKS = {
+    "spikformer": lambda: Spikformer(TINY),
+    "sdt-v1": lambda: SdtV1(SdtV1Config(8, 8, 4, 1, 10, 8, 2, 1, depths=1, T=2, pooling_stat="0000")),
+    "qkformer": lambda: QKFormer(QKFormerConfig(8, 8, 4, 1, 10, 32, 8, 1, depths=3, T=2)),
+    "sdt-v3": lambda: SdtV3(SdtV3Config(8, 8, 4, 1, 10, (4, 4, 4, 4), 2, 1)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,34 +46,6 @@ def few(digits: Digits) -> Digits:
     fit = Samples(digits.fit.images[:64], digits.fit.labels[:64])
     validation = Samples(digits.validation.images[:20], digits.validation.labels[:20])
     return Digits(digits.train, digits.test, fit, validation, digits.calibration)
-
-
-def as_set(samples: Samples) -> set[bytes]:
-    return {image.numpy().tobytes() for image in samples.images}
-
-
-def test_split_has_its_sizes_and_range(digits: Digits) -> None:
-    cuts = (digits.train, digits.test, digits.fit, digits.validation, digits.calibration)
-    assert [len(cut.labels) for cut in cuts] == [1437, 360, 1293, 144, 128]
-    for cut in cuts:
-        assert cut.images.shape == (len(cut.labels), 1, 8, 8)
-        assert (cut.images.dtype, cut.labels.dtype) == (torch.float32, torch.int64)
-        assert cut.images.min() == 0
-        assert cut.images.max() == 1
-        assert (cut.images * 16 == (cut.images * 16).round()).all()
-
-
-def test_nothing_is_tuned_on_the_test_images(digits: Digits) -> None:
-    assert not as_set(digits.test) & as_set(digits.train)
-    assert as_set(digits.fit) | as_set(digits.validation) == as_set(digits.train)
-    assert not as_set(digits.fit) & as_set(digits.validation)
-    assert as_set(digits.calibration) <= as_set(digits.fit)
-
-
-def test_split_is_stratified_and_fixed(digits: Digits) -> None:
-    assert torch.bincount(digits.test.labels).tolist() == torch.bincount(load_digits().test.labels).tolist()
-    assert torch.equal(digits.test.images, load_digits().test.images)
-    assert all(34 <= count <= 38 for count in torch.bincount(digits.test.labels).tolist())
 
 
 def test_same_seed_same_weights_other_seed_others(few: Digits) -> None:
@@ -81,34 +72,131 @@ def test_training_learns_and_returns_the_last_epoch(few: Digits) -> None:
     assert evaluate(result.model, few.validation) == pytest.approx((last.accuracy, last.loss), abs=1e-5)
 
 
-def test_recipe_writes_a_checkpoint_that_says_how_it_was_made(
-    few: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pumice.models.training.load_digits", lambda: few)
-    measured = train_recipe(tmp_path / "digits.safetensors", seed=2, epochs=1)
-    assert set(measured) == {"seed", "epochs", "validation_accuracy", "test_accuracy", "seconds"}
-    assert load_checkpoint(tmp_path / "digits.safetensors").config == DIGITS_CONFIG
-    facts = read_facts(tmp_path / "digits.safetensors")
-    assert facts["command"] == "pumice train spikformer-digits --seed 2 --epochs 1"
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_trains_in_place_with_token_dropout(few: Digits, name: str) -> None:
+    torch.manual_seed(0)
+    model = NETWORKS[name]()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    result = train_model(model, few, replace(QUICK, token_dropout=1.0))
+    assert result.model is model
+    assert not model.training
+    changed = [key for key, value in model.named_parameters() if not torch.equal(value, before[key])]
+    assert "head.weight" in changed
+    assert any(key.startswith(("block", "stage")) for key in changed)
+
+
+def test_event_frames_train_and_stay_binary(few: Digits) -> None:
+    seen: list[Tensor] = []
+    frames = (torch.rand(64, 3, 2, 16, 16, generator=torch.Generator().manual_seed(0)) > 0.9).float()
+    data = replace(few, fit=Samples(frames, few.fit.labels), validation=Samples(frames[:20], few.validation.labels))
+
+    def loss(model: SpikingNetwork, images: Tensor, labels: Tensor, masks: Masks | None) -> Tensor:
+        seen.append(images)
+        return smoothed_cross_entropy(0.1)(model, images, labels, masks)
+
+    config = SpikformerDvsConfig(16, 16, 4, 2, 10, 8, 2, 1, depths=1, T=3)
+    train_new(lambda: SpikformerDvs(config), data, replace(QUICK, token_dropout=1.0), loss=loss)
+    assert all(((images == 0) | (images == 1)).all() for images in seen)
+    assert not torch.equal(seen[0].sum(), frames[:16].sum())
+
+
+def test_training_goes_on_from_the_weights_there_are(few: Digits) -> None:
+    once = train(TINY, few, 3, QUICK).model
+    start = {key: value.clone() for key, value in once.state_dict().items()}
+    still = train_model(once, few, replace(QUICK, learning_rate=0.0), 4).model
+    assert all(torch.equal(value, start[key]) for key, value in still.named_parameters())
+
+
+def test_a_callback_after_every_step_keeps_pruned_weights_at_zero(few: Digits) -> None:
+    torch.manual_seed(0)
+    model = Spikformer(TINY)
+    steps: list[int] = []
+
+    def prune() -> None:
+        steps.append(1)
+        with torch.no_grad():
+            model.head.weight[:, :4] = 0
+
+    train_model(model, few, replace(QUICK, epochs=2), after_step=prune)
+    assert len(steps) == 2 * 64 // 16
+    assert (model.head.weight[:, :4] == 0).all()
+    assert (model.head.weight[:, 4:] != 0).any()
+
+
+def test_pruning_set_on_the_model_is_in_force_while_it_trains(few: Digits) -> None:
+    def trained(pruning: TokenPruning | None) -> Tensor:
+        torch.manual_seed(0)
+        model = Spikformer(TINY, pruning)
+        train_model(model, few, replace(QUICK, token_dropout=0.0))
+        return model.head.weight.detach()
+
+    assert not torch.equal(trained(TokenPruning((0.25,))), trained(None))
+
+
+def test_selectors_learn_their_ratio(few: Digits) -> None:
+    torch.manual_seed(0)
+    model = SparseSpikformer(SPARSE)
+    options = replace(QUICK, epochs=5, learning_rate=0.02, token_dropout=0.0)
+    loss = selecting_cross_entropy(label_smoothing=0.0, ratio_weight=20.0)
+
+    def share_kept() -> float:
+        torch.manual_seed(1)
+        with torch.no_grad():
+            return float(model.train().decide(few.fit.images)[1][0].mean())
+
+    before = share_kept()
+    train_model(model, few, options, loss=loss)
+    assert abs(share_kept() - 0.25) < abs(before - 0.25) / 2
+
+
+def test_ratio_distance_is_the_mean_square() -> None:
+    kept = torch.tensor([[1.0, 0, 0, 0], [1.0, 1.0, 0, 0]])
+    assert ratio_distance((kept, kept), (0.5, 0.25)).item() == pytest.approx((0.0625 + 0 + 0 + 0.0625) / 4)
+
+
+def test_a_network_that_takes_no_masks_is_refused_token_dropout(few: Digits) -> None:
+    with pytest.raises(InputError, match="SparseSpikformer takes no routing masks"):
+        train_model(SparseSpikformer(SPARSE), few, QUICK)
 
 
 def test_no_augmentation_is_the_identity_and_some_keeps_the_range(digits: Digits) -> None:
     images = digits.fit.images[:8]
-    still = augment(images, TrainingOptions(angle=0.0, zoom=0.0, shift=0.0))
-    torch.testing.assert_close(still, images, atol=1e-5, rtol=0)
-    moved = augment(images, TrainingOptions())
+    torch.testing.assert_close(augment(images, 0.0, 0.0, 0.0), images, atol=1e-5, rtol=0)
+    moved = augment(images, angle=8.0, zoom=0.08, shift=0.6)
     assert not torch.allclose(moved, images, atol=0.05)
     assert moved.min() >= 0
     assert moved.max() <= 1 + 1e-5
 
 
-def test_token_dropout_keeps_the_share_it_says() -> None:
-    torch.manual_seed(0)
-    assert random_masks(DIGITS_CONFIG, 4, TrainingOptions(token_dropout=0.0)) is None
-    masks = random_masks(DIGITS_CONFIG, 64, TrainingOptions(token_dropout=1.0))
+def test_all_frames_of_a_stream_move_alike(digits: Digits) -> None:
+    frame = (digits.fit.images[:8] > 0.5).float()
+    stream = frame[:, None].expand(-1, 5, 2, -1, -1).contiguous()
+    moved = augment(stream, angle=20.0, zoom=0.1, shift=2.0)
+    assert torch.equal(moved, moved[:, :1, :1].expand_as(moved))
+    assert not torch.equal(moved, stream)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_token_dropout_masks_fit_every_block(digits: Digits, name: str) -> None:
+    """The witness is the network: it refuses masks that do not fit, and routes by those that do."""
+    model, images = NETWORKS[name]().eval(), digits.fit.images[:2]
+    masks = random_masks(model, images, 1.0, (0.3, 0.9))
     assert masks is not None
-    assert [mask.shape for mask in masks] == [(4, 64, 64)] * 2
-    assert masks[0].float().mean().item() == pytest.approx(0.6, abs=0.05)
+    assert [tuple(mask.shape[::2]) for mask in masks] == list(mask_shapes(model, images))
+    for given, used in zip(masks, model.trace(images, masks).masks, strict=True):
+        assert torch.equal(given, used)
+
+
+def test_token_dropout_keeps_the_share_it_says(digits: Digits) -> None:
+    torch.manual_seed(0)
+    model, images = Spikformer(TINY), digits.fit.images[:64]
+    assert random_masks(model, images, 0.0, (0.3, 0.9)) is None
+    masks = random_masks(model, images, 1.0, (0.3, 0.9))
+    assert masks is not None
+    share = masks[0].float().mean((0, 2))
+    assert share.mean().item() == pytest.approx(0.6, abs=0.05)
+    assert share.min() < 0.45
+    assert share.max() > 0.75
 
 
 def test_impossible_options_are_refused() -> None:
