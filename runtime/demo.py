@@ -25,7 +25,7 @@ from pumice.runtime.demo_models import demo_models
 from pumice.runtime.float_model import FloatRun, run_float
 from pumice.runtime.pruning import given_schedule
 from pumice.runtime.reference import Reference
-from pumice.runtime.report import core_utilisation, energy_dict, mask_nodes, synops_dict
+from pumice.runtime.report import core_utilisation, energy_dict, mask_nodes, synapse_density, synops_dict
 from pumice.runtime.result import Backend, RunResult
 from pumice.runtime.validation import Comparison, accuracy, compare, compare_with_float
 
@@ -67,6 +67,7 @@ class DemoResult:
     unpruned_float: FloatRun
     pruned_float: FloatRun
     masks: MaskMode
+    parameters: int
     routed: Variant
     static: Variant
     unpruned: Variant
@@ -111,6 +112,7 @@ def run_demo(plan: DemoPlan, lava: Backend, say: Say) -> DemoResult:
         unpruned_float=unpruned_float,
         pruned_float=pruned_float,
         masks=models.masks,
+        parameters=sum(weight.numel() for weight in models.pruned.parameters()),
         routed=routed,
         static=static,
         unpruned=off,
@@ -172,6 +174,8 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
         "chip": result.plan.chip,
         "masks": result.masks,
         "samples": len(result.inputs),
+        "parameters": result.parameters,
+        "synapse_density": synapse_density(result.routed.program),
         "accuracy": {
             "float": accuracy(result.unpruned_float.logits, result.labels),
             "float_pruned": accuracy(result.pruned_float.logits, result.labels),

@@ -55,6 +55,12 @@ def energy_dict(counts: CountTable) -> dict[str, float | None]:
     return {name: energy_per_sample(counts, load_profile(name)).nj for name in profile_names()}
 
 
+def synapse_density(program: Program) -> float:
+    """Share of a program's weights that are not 0, that is, that are synapses; each stored weight once."""
+    weights = [n.weight for n in program.graph.nodes.values() if isinstance(n, i.Synapse)]
+    return sum(int(np.count_nonzero(w)) for w in weights) / max(sum(w.size for w in weights), 1)
+
+
 def mask_nodes(program: Program) -> list[i.MaskSource]:
     """The program's mask sources, by block."""
     found = [n for n in program.graph.nodes.values() if isinstance(n, i.MaskSource)]
