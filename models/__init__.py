@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pumice.models.profiling import Profile
+    from pumice.models.profiling.profiler import Profile
 
 __all__ = [
     "checkpoints",
@@ -63,6 +63,6 @@ def load_official(
 
 def profile(module: nn.Module, batches: Iterable[Tensor], activations: tuple[type[nn.Module], ...] = ()) -> Profile:
     """`pumice.models.profiling.profile`, which imports torch."""
-    from pumice.models import profiling
+    from pumice.models.profiling import profiler
 
-    return profiling.profile(module, batches, activations)
+    return profiler.profile(module, batches, activations)

@@ -125,14 +125,14 @@ def run_demo(plan: DemoPlan, lava: Backend, say: Say) -> DemoResult:
 
 
 def _nir(model: SpikingNetwork) -> nir.NIRGraph:
-    from pumice.models.nir_export import to_nir
+    from pumice.models.nir.export import to_nir
 
     return to_nir(model)
 
 
 def _quantized(model: SpikingNetwork, path: Path, calibration: NDArray[Any], chip: ChipSpec) -> Quantized:
     """The model through its NIR file, as any other program would read it."""
-    from pumice.models.nir_export import write_nir
+    from pumice.models.nir.export import write_nir
 
     write_nir(_nir(model), path)
     return quantize(read_nir(path), calibration, chip, CompileOptions())

@@ -16,7 +16,7 @@ from pumice.hwsim.energy import load_profile
 from pumice.runtime.latex import tabular
 
 if TYPE_CHECKING:
-    from pumice.models.profiling import LayerProfile, NeuroBench, Profile
+    from pumice.models.profiling.profiler import LayerProfile, NeuroBench, Profile
 
 COLUMNS = (
     *("layer", "kind", "runs", "input rate", "weights"),

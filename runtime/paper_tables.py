@@ -16,7 +16,7 @@ from pumice.hwsim.energy import load_profile
 from pumice.runtime.paper_data import Published, PublishedModel, PublishedTable
 
 if TYPE_CHECKING:
-    from pumice.models.dense_operations import DenseOperations
+    from pumice.models.profiling.dense_operations import DenseOperations
 
 OPS_ROUNDING = 0.005  # G, half of the last digit printed
 POWER_ROUNDING = 0.005  # mJ
@@ -92,7 +92,7 @@ def compute(table: PublishedTable) -> tuple[ModelTable, ...]:
 
 def compute_model(model: PublishedModel) -> ModelTable:
     """One model's rows, from its unpruned first one."""
-    from pumice.models.dense_operations import block_operations, dense_operations
+    from pumice.models.profiling.dense_operations import block_operations, dense_operations
     from pumice.models.schedules import schedule_named
 
     whole = dense_operations(model.family, model.config)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.models.network import SpikingNetwork
-from pumice.models.nir_export import to_nir, write_nir
+from pumice.models.nir.export import to_nir, write_nir
 
 
 def arrays(node: Any, where: str = "") -> Iterator[tuple[str, NDArray[Any]]]:

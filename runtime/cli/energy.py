@@ -49,7 +49,7 @@ def energy_command(
         network.pruning = token_pruning(parse_schedule(retention), Criterion(), "hold")  # type: ignore[assignment]
     import torch
 
-    from pumice.models.profiling import profile
+    from pumice.models.profiling.profiler import profile
 
     inputs = torch.from_numpy(read_samples(data or (DIGITS if family else ""), model=model).inputs[:samples]).float()
     found = profile(network, torch.split(inputs, BATCH))

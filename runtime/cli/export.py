@@ -47,7 +47,7 @@ def export_command(
     if retention:
         rule = criterion_of(criterion, window, alpha, first_step, shared, silent, seed)
         network.pruning = token_pruning(parse_schedule(retention), rule, state)
-    from pumice.models.nir_export import to_nir, write_nir
+    from pumice.models.nir.export import to_nir, write_nir
 
     graph = to_nir(network)
     write_nir(graph, output)

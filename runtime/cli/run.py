@@ -67,7 +67,7 @@ def _float_arrays(
     if path.suffix != ".nir":
         raise InputError(f"{path}: the float backend runs the model, not an artifact", "give the .nir file")
     torch_device()
-    from pumice.models.nir_import import from_nir
+    from pumice.models.nir.read import from_nir
 
     result = run_float(from_nir(read_nir(path)), samples, masks, record)
     return {"output": result.logits, "logits": result.logits, **result.spikes}

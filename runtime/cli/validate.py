@@ -94,7 +94,7 @@ def _float_run(network: SpikingNetwork, compiled: Program, inputs: NDArray[Any])
 
 def _quantized_again(network: SpikingNetwork, calibration: NDArray[Any], compiled: Program) -> Quantized:
     """The model through the first half of the compiler once more: an artifact that was changed since differs from it."""
-    from pumice.models.nir_export import to_nir
+    from pumice.models.nir.export import to_nir
 
     with progress_bar("quantizing again") as progress:
         return quantize(to_nir(network), calibration, compiled.chip, compiled.options, progress=progress)

@@ -15,7 +15,7 @@ from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import load_chip
-from pumice.models.nir_export import to_nir
+from pumice.models.nir.export import to_nir
 from pumice.runtime.float_model import run_float
 from pumice.runtime.pruning import given_schedule
 from pumice.runtime.reference import Reference

@@ -7,9 +7,9 @@ from oracles import load_oracle
 
 from pumice.errors import InputError
 from pumice.models import profile
-from pumice.models.dense_operations import block_operations, dense_operations
 from pumice.models.official import load_official
-from pumice.models.profiling import Profile
+from pumice.models.profiling.dense_operations import block_operations, dense_operations
+from pumice.models.profiling.profiler import Profile
 
 SDT_768 = {"img_size_h": 224, "img_size_w": 224, "in_channels": 3, "num_classes": 1000, "embed_dims": 768, "depths": 8}
 SDT_768 |= {"num_heads": 8}

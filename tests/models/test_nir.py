@@ -16,9 +16,9 @@ from torch import nn
 from pumice.compiler.dialect import annotation, read_extension
 from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim.scoring import Criterion
-from pumice.models.nir_export import to_nir, write_nir
-from pumice.models.nir_import import from_nir
-from pumice.models.nir_nodes import DT
+from pumice.models.nir.export import to_nir, write_nir
+from pumice.models.nir.nodes import DT
+from pumice.models.nir.read import from_nir
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 from pumice.models.token_pruning import TokenPruning
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from pumice.models import profile
 from pumice.models.neuron import LIF
 from pumice.models.official import load_official
-from pumice.models.profiling import LayerProfile, Profile
+from pumice.models.profiling.profiler import LayerProfile, Profile
 
 
 def profiled(name: str, family: str) -> tuple[Oracle, Profile]:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from pumice.models import load_official, profile
 from pumice.models.neuron import LIF
-from pumice.models.profiling import Profile
+from pumice.models.profiling.profiler import Profile
 from pumice.runtime.energy_report import neurobench_dict
 
 STEPS = 3

@@ -10,7 +10,7 @@ from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import load_chip
-from pumice.models.nir_export import to_nir
+from pumice.models.nir.export import to_nir
 from pumice.runtime.backends import make_backend
 from pumice.runtime.reference import Reference
 

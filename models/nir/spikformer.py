@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import nir
 
-from pumice.models import nir_nodes
-from pumice.models.nir_builder import Builder, Gate
-from pumice.models.nir_gates import following_gate, scoring_gate
+from pumice.models.nir import nodes as nir_nodes
+from pumice.models.nir.builder import Builder, Gate
+from pumice.models.nir.gates import following_gate, scoring_gate
 from pumice.models.spikformer import Spikformer
 from pumice.models.spikformer_conv import DVS_SCALE, SpikformerDvs, SpikformerImagenet
 from pumice.models.spikformer_layers import ATTENTION_SCALE, PatchEmbed, stage_suffix

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import nir
 
-from pumice.models import nir_nodes
-from pumice.models.nir_builder import Builder, Gate
-from pumice.models.nir_gates import following_gate, scoring_gate
+from pumice.models.nir import nodes as nir_nodes
+from pumice.models.nir.builder import Builder, Gate
+from pumice.models.nir.gates import following_gate, scoring_gate
 from pumice.models.sdt_v3 import BLOCKS, SdtV3
 from pumice.models.sdt_v3_layers import Attention
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pumice.compiler.dialect import annotation, extension
-from pumice.models import nir_nodes
 from pumice.models.multispike import MultiSpike
 from pumice.models.neuron import LIF
-from pumice.models.nir_nodes import Shape
+from pumice.models.nir import nodes as nir_nodes
+from pumice.models.nir.nodes import Shape
 from pumice.models.spikformer_layers import POOL
 
 

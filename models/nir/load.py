@@ -15,7 +15,7 @@ from pumice.errors import InputError
 from pumice.models.multispike import MultiSpike
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import LIF
-from pumice.models.nir_sparse_spikformer import selector_layers
+from pumice.models.nir.sparse_spikformer import selector_layers
 from pumice.models.sparse_spikformer import SparseSpikformer
 
 AGAIN = "export the model again with `pumice export`"

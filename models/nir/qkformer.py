@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import nir
 
-from pumice.models import nir_nodes
-from pumice.models.nir_builder import Builder, Gate
-from pumice.models.nir_gates import scoring_gate
-from pumice.models.nir_spikformer import BlockForm, attention_block, mlp
+from pumice.models.nir import nodes as nir_nodes
+from pumice.models.nir.builder import Builder, Gate
+from pumice.models.nir.gates import scoring_gate
+from pumice.models.nir.spikformer import BlockForm, attention_block, mlp
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
 from pumice.models.qkformer_embed import ImageEmbed, ResidualEmbed, Stage

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pumice.errors import InputError
-from pumice.models.activations import activation_layers, count_outputs
 from pumice.models.multispike import MultiSpike
-from pumice.models.profile_layers import count_layer
-from pumice.models.profile_products import Products, settle_sums
-from pumice.models.profile_tally import (
+from pumice.models.profiling.activations import activation_layers, count_outputs
+from pumice.models.profiling.layers import count_layer
+from pumice.models.profiling.products import Products, settle_sums
+from pumice.models.profiling.tally import (
     ActivationProfile,
     Frame,
     Layer,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pumice.models.multispike import MultiSpike
 from pumice.models.neuron import LIF
-from pumice.models.profile_tally import Sums
+from pumice.models.profiling.tally import Sums
 
 OURS = (LIF, MultiSpike, nn.ReLU, nn.Sigmoid)
 # Spiking neurons of other packages, by package and base class, so that nothing of them has to be imported.

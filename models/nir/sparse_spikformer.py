@@ -11,9 +11,9 @@ import nir
 from numpy.typing import NDArray
 from torch import nn
 
-from pumice.models.nir_builder import Builder, Gate
-from pumice.models.nir_nodes import array
-from pumice.models.nir_spikformer import BlockForm, attention_block, patch_embed
+from pumice.models.nir.builder import Builder, Gate
+from pumice.models.nir.nodes import array
+from pumice.models.nir.spikformer import BlockForm, attention_block, patch_embed
 from pumice.models.sparse_spikformer import SparseSpikformer
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import nir
 
 from pumice.errors import InputError
-from pumice.models import nir_nodes
-from pumice.models.nir_builder import Builder, Gate
-from pumice.models.nir_gates import following_gate, scoring_gate
+from pumice.models.nir import nodes as nir_nodes
+from pumice.models.nir.builder import Builder, Gate
+from pumice.models.nir.gates import following_gate, scoring_gate
 from pumice.models.sdt_v1 import FAMILY, SdtV1
 from pumice.models.sdt_v1_layers import MLP
 from pumice.models.spikformer_layers import stage_suffix

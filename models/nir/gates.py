@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pumice.models.network import SpikingNetwork
-from pumice.models.nir_builder import Gate
+from pumice.models.nir.builder import Gate
 
 
 def scoring_gate(model: SpikingNetwork, block: int, grid: tuple[int, int], neurons: Sequence[str]) -> Gate | None:

@@ -13,9 +13,9 @@ from pumice.compiler.dialect import read_extension
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
 from pumice.models.network import SpikingNetwork
-from pumice.models.nir_export import to_nir
-from pumice.models.nir_families import family_named, known
-from pumice.models.nir_load import AGAIN, extension_at, load_layers
+from pumice.models.nir.export import to_nir
+from pumice.models.nir.families import family_named, known
+from pumice.models.nir.load import AGAIN, extension_at, load_layers
 from pumice.models.token_pruning import TokenPruning
 from pumice.models.variants import apply_variant
 

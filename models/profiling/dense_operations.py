@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pumice.errors import InputError
 from pumice.models import sdt_v3_layers
 from pumice.models.official import FAMILIES
-from pumice.models.profile_tally import Layer
+from pumice.models.profiling.tally import Layer
 from pumice.models.qkformer import QKFormer
 from pumice.models.sdt_v1 import SdtV1
 from pumice.models.sdt_v3 import SdtV3

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pumice.models.profile_tally import Frame, Layer, Sums, Tally, is_binary, is_whole
+from pumice.models.profiling.tally import Frame, Layer, Sums, Tally, is_binary, is_whole
 
 MATMULS = (torch.matmul, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm)
 MULS = (torch.mul, torch.multiply, Tensor.mul, Tensor.__mul__, Tensor.multiply)

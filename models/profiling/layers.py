@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pumice.models.profile_tally import Layer, Sums, Tally, is_binary, is_whole
+from pumice.models.profiling.tally import Layer, Sums, Tally, is_binary, is_whole
 
 
 def count_layer(name: str, layer: Layer, x: Tensor, tally: Tally) -> None:
