@@ -103,7 +103,7 @@ def family_of(model: SpikingNetwork) -> CheckpointFamily:
     for family in FAMILIES:
         if type(model.config) is family.config:
             return family
-    raise InputError(f"a checkpoint cannot hold a {type(model.config).__name__} network", f"known: {_known()}")
+    raise InputError(f"a checkpoint cannot hold a {type(model).__name__} network", f"known: {_known()}")
 
 
 def zoo_names() -> tuple[str, ...]:
