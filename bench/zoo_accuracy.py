@@ -1,4 +1,4 @@
-"""Test accuracy of every float model of the zoo, unpruned and with tokens pruned without training for it: the second table
+"""Test accuracy of every float model of the zoo, unpruned and with tokens pruned without training for it: the first table
 of `models/zoo/README.md`.
 
 python bench/zoo_accuracy.py [NAME ...]

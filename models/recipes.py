@@ -13,6 +13,7 @@ from pumice.models.datasets import DataSpec, DigitEvents, DigitImages
 from pumice.models.losses import Loss, selecting_cross_entropy
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import Surrogate
+from pumice.models.pruning_recipes import PRUNING_RECIPES, pruning_recipe, run_pruning_recipe
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
@@ -146,7 +147,12 @@ def recipe_named(name: str) -> Recipe:
     for recipe in RECIPES:
         if recipe.name == name:
             return recipe
-    raise InputError(f"unknown recipe {name!r}", f"known: {', '.join(recipe.name for recipe in RECIPES)}")
+    raise InputError(f"unknown recipe {name!r}", f"known: {', '.join(recipe_names())}")
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names that `train_recipe` takes: those trained from scratch, and those pruned."""
+    return tuple(recipe.name for recipe in (*RECIPES, *PRUNING_RECIPES))
 
 
 def train_recipe(
@@ -156,6 +162,9 @@ def train_recipe(
 
     Returns what was measured: accuracies as fractions, wall-clock seconds. Raises InputError for an unknown name.
     """
+    pruned = pruning_recipe(name)
+    if pruned is not None:
+        return run_pruning_recipe(pruned, output, seed, epochs, progress)
     recipe = recipe_named(name)
     seed = recipe.seed if seed is None else seed
     options = recipe.options if epochs is None else replace(recipe.options, epochs=epochs)

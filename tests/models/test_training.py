@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -27,7 +28,7 @@ from pumice.models.training import TrainingOptions, evaluate, train, train_model
 TINY = SpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=1, T=2, pool_stages=())
 QUICK = TrainingOptions(epochs=1, batch=16, warmup_epochs=1, threads=1)
 SPARSE = SparseSpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=2, T=2, pruning_loc=(1,), token_ratio=(0.25,))
-NETWORKS = {
+NETWORKS: dict[str, Callable[[], SpikingNetwork]] = {
     "spikformer": lambda: Spikformer(TINY),
     "sdt-v1": lambda: SdtV1(SdtV1Config(8, 8, 4, 1, 10, 8, 2, 1, depths=1, T=2, pooling_stat="0000")),
     "qkformer": lambda: QKFormer(QKFormerConfig(8, 8, 4, 1, 10, 32, 8, 1, depths=3, T=2)),
