@@ -11,11 +11,11 @@ import sys
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
 from pumice.models.checkpoints import load_zoo, zoo_names
-from pumice.models.datasets import zoo_data
-from pumice.models.digits import Samples
 from pumice.models.network import SpikingNetwork
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.training import evaluate
+from pumice.models.pruning.token_pruning import TokenPruning
+from pumice.models.training.datasets import zoo_data
+from pumice.models.training.digits import Samples
+from pumice.models.training.loop import evaluate
 
 CRITERIA = {
     "irtop-paper": Criterion(),

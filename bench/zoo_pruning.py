@@ -9,10 +9,10 @@ import torch
 
 from pumice.hwsim.scoring import Criterion, keep_top, sample_scores, tokens_kept
 from pumice.models.checkpoints import load_zoo
-from pumice.models.digits import Digits, load_digits
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer import Spikformer
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.training import evaluate
+from pumice.models.training.digits import Digits, load_digits
+from pumice.models.training.loop import evaluate
 
 CRITERIA = {
     "irtop-paper, mask per step": Criterion(),

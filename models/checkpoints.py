@@ -17,6 +17,7 @@ from safetensors.torch import save
 from pumice.errors import InputError
 from pumice.files import write_atomically
 from pumice.models.network import SpikingNetwork
+from pumice.models.pruning.variants import apply_variant, variant_of
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
@@ -24,7 +25,6 @@ from pumice.models.sdt_v3 import SdtV3, SdtV3Config
 from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 from pumice.models.spikformer_conv import SpikformerDvs, SpikformerDvsConfig
-from pumice.models.variants import apply_variant, variant_of
 
 ZOO = Path(__file__).parent / "zoo"
 RETRAIN = "train one with `pumice train NAME`"

@@ -17,8 +17,8 @@ from pumice.files import write_atomically
 if TYPE_CHECKING:
     from torch import nn
 
-    from pumice.models.digits import LabelledSplit
     from pumice.models.network import SpikingNetwork
+    from pumice.models.training.digits import LabelledSplit
 
 DIGITS = "digits"
 
@@ -63,7 +63,7 @@ def shipped_data(name: str) -> LabelledSplit:
     """The data set "digits", that of a zoo model, or that of a checkpoint (.safetensors). Raises BackendUnavailable without
     torch and scikit-learn, InputError for an unknown name."""
     described = data_facts(name)
-    from pumice.models.datasets import data_of
+    from pumice.models.training.datasets import data_of
 
     return data_of({"data": described})
 
@@ -72,7 +72,7 @@ def data_facts(name: str) -> dict[str, Any]:
     """The description of such a data set, as checkpoints keep it."""
     try:
         from pumice.models.checkpoints import read_facts, zoo_names, zoo_path
-        from pumice.models.datasets import DigitImages
+        from pumice.models.training.datasets import DigitImages
     except ImportError as error:
         raise BackendUnavailable("the shipped data sets need PyTorch", "pip install 'pumice[torch]'") from error
     digits = DigitImages().as_dict()

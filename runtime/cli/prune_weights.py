@@ -12,7 +12,7 @@ from pumice.errors import BackendUnavailable, InputError
 from pumice.runtime.cli.common import check_output, console, data_facts, read_model, write_json
 
 if TYPE_CHECKING:
-    from pumice.models.pruning_recipes import L1Pruning, LowRankPruning, TicketPruning
+    from pumice.models.training.pruning_recipes import L1Pruning, LowRankPruning, TicketPruning
 
 METHODS = ("l1", "imp", "dsp")
 
@@ -39,9 +39,10 @@ def weights_command(
     check_output(output, ".safetensors")
     network = read_model(model)
     try:
-        from pumice.models import pruning_recipes, training, weight_pruning
         from pumice.models.checkpoints import save_checkpoint
-        from pumice.models.datasets import data_of
+        from pumice.models.pruning import weight_pruning
+        from pumice.models.training import loop, pruning_recipes
+        from pumice.models.training.datasets import data_of
     except ImportError as error:
         raise BackendUnavailable("pruning weights needs PyTorch", "pip install 'pumice[torch]'") from error
     pruning = _pruning(method, amount, slif, rounds, round_epochs)
@@ -54,9 +55,9 @@ def weights_command(
         "epochs": epochs,
         "seed": seed,
         "density": weight_pruning.weight_density(pruned),
-        "validation_accuracy": training.evaluate(pruned, splits.validation)[0],
-        "test_accuracy": training.evaluate(pruned, splits.test)[0],
-        "test_accuracy_unpruned": training.evaluate(network, splits.test)[0],
+        "validation_accuracy": loop.evaluate(pruned, splits.validation)[0],
+        "test_accuracy": loop.evaluate(pruned, splits.test)[0],
+        "test_accuracy_unpruned": loop.evaluate(network, splits.test)[0],
     }
     made = {"method": method, **asdict(pruning)}
     save_checkpoint(pruned, output, {"seed": seed, "pruning": made, "from": model, "data": described})
@@ -70,9 +71,9 @@ def _pruning(
     method: str, amount: float, slif: bool, rounds: int, round_epochs: int
 ) -> L1Pruning | LowRankPruning | TicketPruning:
     """The pruning of these options. Raises InputError for an unknown method, or options that do not go together."""
-    from pumice.models.magnitude_pruning import ImpOptions
-    from pumice.models.pruning_recipes import EARLY, L1Pruning, LowRankPruning, TicketPruning
-    from pumice.models.weight_pruning import check_amount
+    from pumice.models.pruning.magnitude_pruning import ImpOptions
+    from pumice.models.pruning.weight_pruning import check_amount
+    from pumice.models.training.pruning_recipes import EARLY, L1Pruning, LowRankPruning, TicketPruning
 
     check_amount(amount)
     if slif and method != "l1":

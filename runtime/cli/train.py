@@ -20,7 +20,7 @@ def train_command(
 ) -> None:
     """Train a model of the zoo on real data and write its checkpoint."""
     try:
-        from pumice.models.recipes import recipe_names, train_recipe
+        from pumice.models.training.recipes import recipe_names, train_recipe
     except ImportError as error:
         raise BackendUnavailable("training needs PyTorch", "pip install 'pumice[torch]'") from error
     if name not in recipe_names():

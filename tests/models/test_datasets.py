@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pumice.errors import InputError
-from pumice.models.datasets import DigitEvents, DigitImages, data_of, described, zoo_data
-from pumice.models.digits import Digits, Samples, load_digits
-from pumice.models.events import DARK, THRESHOLD, EventDigits, circles, events, load_event_digits, seen_from
+from pumice.models.training.datasets import DigitEvents, DigitImages, data_of, described, zoo_data
+from pumice.models.training.digits import Digits, Samples, load_digits
+from pumice.models.training.events import DARK, THRESHOLD, EventDigits, circles, events, load_event_digits, seen_from
 
 
 @pytest.fixture(scope="module")

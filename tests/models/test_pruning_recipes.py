@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from pumice.models.checkpoints import load_checkpoint, load_zoo, read_facts, zoo_path
-from pumice.models.digits import Digits, Samples, load_digits
-from pumice.models.low_rank import rank_by_layer, share_saved
-from pumice.models.magnitude_pruning import ImpOptions
-from pumice.models.pruning_recipes import (
+from pumice.models.pruning.low_rank import rank_by_layer, share_saved
+from pumice.models.pruning.magnitude_pruning import ImpOptions
+from pumice.models.pruning.weight_pruning import weight_density, weight_sparsity, zero_masks
+from pumice.models.slif import SLIF, slif_values
+from pumice.models.training.digits import Digits, Samples, load_digits
+from pumice.models.training.loop import TrainingOptions, evaluate
+from pumice.models.training.pruning_recipes import (
     PRUNING_RECIPES,
     L1Pruning,
     LowRankPruning,
@@ -20,9 +23,6 @@ from pumice.models.pruning_recipes import (
     pruning_recipe,
     run_pruning_recipe,
 )
-from pumice.models.slif import SLIF, slif_values
-from pumice.models.training import TrainingOptions, evaluate
-from pumice.models.weight_pruning import weight_density, weight_sparsity, zero_masks
 
 UNPRUNED = 0.9833  # test accuracy of spikformer-digits
 NAMES = tuple(recipe.name for recipe in PRUNING_RECIPES)

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from pumice.errors import InputError
 from pumice.models.checkpoints import family_of, load_checkpoint, load_zoo, read_facts, zoo_path
-from pumice.models.datasets import described, zoo_data
-from pumice.models.digits import Digits, Samples, load_digits
-from pumice.models.recipes import RECIPES, SDT_V1, Recipe, recipe_named, train_recipe
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.sparse_spikformer import SparseSpikformer
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.training import evaluate
+from pumice.models.training.datasets import described, zoo_data
+from pumice.models.training.digits import Digits, Samples, load_digits
+from pumice.models.training.loop import evaluate
+from pumice.models.training.recipes import RECIPES, SDT_V1, Recipe, recipe_named, train_recipe
 from pumice.runtime.cli.app import build
 
 MASKED = tuple(recipe for recipe in RECIPES if recipe.name != "sparse-spikformer-digits")

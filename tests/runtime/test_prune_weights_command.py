@@ -8,13 +8,25 @@ from pathlib import Path
 import pytest
 
 from pumice.models.checkpoints import load_checkpoint, read_facts, zoo_path
-from pumice.models.weight_pruning import weight_sparsity
+from pumice.models.pruning.weight_pruning import weight_sparsity
 from pumice.runtime.cli import main
 
 
 def test_l1_writes_a_checkpoint_as_sparse_as_asked(tmp_path: Path) -> None:
     out, figures = tmp_path / "l1.safetensors", tmp_path / "l1.json"
-    words = ["prune", "weights", "sdt-v1-digits", "--amount", "0.5", "--epochs", "1", "-o", str(out), "--json", str(figures)]
+    words = [
+        "prune",
+        "weights",
+        "sdt-v1-digits",
+        "--amount",
+        "0.5",
+        "--epochs",
+        "1",
+        "-o",
+        str(out),
+        "--json",
+        str(figures),
+    ]
     assert main(words) == 0
     assert weight_sparsity(load_checkpoint(out)) == pytest.approx(0.5, abs=1e-3)
     found = json.loads(figures.read_text())

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.digits import SIZE, Samples, read_digits, split_digits
+from pumice.models.training.digits import SIZE, Samples, read_digits, split_digits
 
 RADII = (0.25, 0.5)  # of the circle, lowest and highest, in digit pixels
 DARK = 0.1  # what a dark pixel still emits; the brightest emits 1.1

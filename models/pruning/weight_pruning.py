@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from pumice.errors import InputError
-from pumice.models.submodules import check_not_repeated, names_of, submodule
+from pumice.models.pruning.submodules import check_not_repeated, names_of, submodule
 
 Grouping = Literal["global", "layer"]
 WeightLayer = nn.Linear | nn.Conv1d | nn.Conv2d

@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 import torch
 
 from pumice.models.checkpoints import family_of, load_zoo, save_checkpoint
-from pumice.models.datasets import DigitImages
-from pumice.models.digits import LabelledSplit
-from pumice.models.low_rank import factorize, low_rank_layers, named_linear, rank_of, share_saved
-from pumice.models.magnitude_pruning import AfterStep, ImpOptions, find_ticket
 from pumice.models.network import SpikingNetwork
+from pumice.models.pruning.low_rank import factorize, low_rank_layers, named_linear, rank_of, share_saved
+from pumice.models.pruning.magnitude_pruning import AfterStep, ImpOptions, find_ticket
+from pumice.models.pruning.weight_pruning import keep_masks, prune_l1, weight_sparsity
 from pumice.models.slif import to_slif
-from pumice.models.training import TrainingOptions, evaluate, train_model
-from pumice.models.weight_pruning import keep_masks, prune_l1, weight_sparsity
+from pumice.models.training.datasets import DigitImages
+from pumice.models.training.digits import LabelledSplit
+from pumice.models.training.loop import TrainingOptions, evaluate, train_model
 
 START = "spikformer-digits"
 FINE_TUNING = TrainingOptions(epochs=15, learning_rate=1e-3, warmup_epochs=1, threads=1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.weight_pruning import (
+from pumice.models.pruning.weight_pruning import (
     Grouping,
     WeightMasks,
     apply_masks,

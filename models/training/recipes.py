@@ -9,11 +9,8 @@ from typing import Any
 
 from pumice.errors import InputError
 from pumice.models.checkpoints import save_checkpoint
-from pumice.models.datasets import DataSpec, DigitEvents, DigitImages
-from pumice.models.losses import Loss, selecting_cross_entropy
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import Surrogate
-from pumice.models.pruning_recipes import PRUNING_RECIPES, pruning_recipe, run_pruning_recipe
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
@@ -21,7 +18,10 @@ from pumice.models.sdt_v3 import SdtV3, SdtV3Config
 from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 from pumice.models.spikformer_conv import SpikformerDvs, SpikformerDvsConfig
-from pumice.models.training import TrainingOptions, evaluate, train_new
+from pumice.models.training.datasets import DataSpec, DigitEvents, DigitImages
+from pumice.models.training.loop import TrainingOptions, evaluate, train_new
+from pumice.models.training.losses import Loss, selecting_cross_entropy
+from pumice.models.training.pruning_recipes import PRUNING_RECIPES, pruning_recipe, run_pruning_recipe
 
 LABEL_SMOOTHING = 0.05
 RATIO_WEIGHT = 2.0  # of the selectors' distance from their ratios, as in DynamicViT

@@ -8,8 +8,8 @@ from typing import Any
 
 from pumice.errors import InputError
 from pumice.models.checkpoints import read_facts, zoo_path
-from pumice.models.digits import SIZE, LabelledSplit, load_digits
-from pumice.models.events import load_event_digits
+from pumice.models.training.digits import SIZE, LabelledSplit, load_digits
+from pumice.models.training.events import load_event_digits
 
 DIGITS, EVENT_DIGITS = "digits", "event-digits"
 
