@@ -58,7 +58,7 @@ def load_official(
 
 
 def profile(module: nn.Module, batches: Iterable[Tensor], activations: tuple[type[nn.Module], ...] = ()) -> Profile:
-    """`pumice.models.profiling.profile`, which imports torch."""
+    """`pumice.models.profiling.profiler.profile`, which imports torch."""
     from pumice.models.profiling import profiler
 
     return profiler.profile(module, batches, activations)

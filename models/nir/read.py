@@ -1,4 +1,4 @@
-"""A spiking transformer read back from the NIR graph that `nir_export` wrote: configuration, weights and token pruning."""
+"""A spiking transformer read back from the NIR graph that `nir.export` wrote: configuration, weights and token pruning."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def few(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     fit, held = Samples(digits.fit.images[:64], digits.fit.labels[:64]), digits.validation
     held = Samples(held.images[:20], held.labels[:20])
     small = Digits(digits.train, held, fit, held, digits.calibration)
-    monkeypatch.setattr("pumice.models.datasets.load_digits", lambda _: small)
+    monkeypatch.setattr("pumice.models.training.datasets.load_digits", lambda _: small)
 
 
 @pytest.mark.parametrize("name", NAMES)

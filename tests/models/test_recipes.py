@@ -35,8 +35,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     digits = load_digits()
     fit = Samples(digits.fit.images[:64], digits.fit.labels[:64])
     few = Digits(digits.train, digits.validation, fit, digits.validation, digits.calibration)
-    monkeypatch.setattr("pumice.models.recipes.SDT_V1", TINY)
-    monkeypatch.setattr("pumice.models.datasets.load_digits", lambda size: few)
+    monkeypatch.setattr("pumice.models.training.recipes.SDT_V1", TINY)
+    monkeypatch.setattr("pumice.models.training.datasets.load_digits", lambda size: few)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=named)

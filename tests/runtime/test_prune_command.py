@@ -95,7 +95,7 @@ def test_test_images_report_and_never_choose(workdir: Path, model: Spikformer, m
         point["retention"] for point in report["points"] if point["retention"] in shown
     ]
     object.__setattr__(digits, "test", Samples(digits.test.images, (digits.test.labels + 1) % 10))
-    monkeypatch.setattr("pumice.models.datasets.load_digits", lambda size: digits)
+    monkeypatch.setattr("pumice.models.training.datasets.load_digits", lambda size: digits)
     other = prune(*words)
     assert without_test(other) == without_test(report)
     assert other != report
