@@ -1,4 +1,4 @@
-"""Accuracy of the zoo's float model under every token criterion: the table of `models/zoo/README.md`.
+"""Accuracy of the zoo's `spikformer-digits`, as floats, under every token criterion: its table in `models/zoo/README.md`.
 
 python bench/zoo_pruning.py
 """
@@ -9,10 +9,10 @@ import torch
 
 from pumice.hwsim.scoring import Criterion, keep_top, sample_scores, tokens_kept
 from pumice.models.checkpoints import load_zoo
-from pumice.models.digits import Digits, load_digits
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer import Spikformer
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.training import evaluate
+from pumice.models.training.digits import Digits, load_digits
+from pumice.models.training.loop import evaluate
 
 CRITERIA = {
     "irtop-paper, mask per step": Criterion(),
@@ -32,6 +32,7 @@ CRITERIA = {
 def main() -> None:
     """Prints one line per criterion: retention 0.5 hold, decay, static; retention 0.25 hold, decay; per cent."""
     model, digits = load_zoo("spikformer-digits"), load_digits()
+    assert isinstance(model, Spikformer)
     print(f"unpruned {100 * evaluate(model, digits.test)[0]:.2f}")
     for name, criterion in CRITERIA.items():
         half, quarter = (0.5, 0.5), (0.25, 0.25)

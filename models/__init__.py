@@ -1,16 +1,13 @@
 """Trained spiking transformers and their way into NIR.
 
-    spikformer      the network, with the official state-dict keys
-    neuron          its LIF neuron, surrogate gradients, token gating
-    timesteps       layers without time, run over all steps
-    token_pruning   which tokens a block routes (TP-Spikformer, IR-Arc)
-    nir_export      model -> NIR graph; `nir_import` reads it back
-    training        how the zoo's checkpoint was made; `digits` is its data
-    checkpoints     load and save, the zoo
-    profiling       synaptic operations of any torch module: `profile`; `dense_operations` counts from the architecture alone
-    official        checkpoints of the official repositories: `load_official`
-    spikformer_conv, qkformer, sparse_spikformer, sdt_v1, sdt_v3    the other architectures
-    multispike      SDT-V3's integer neuron; `rep_conv` merges the family's RepConv into one convolution
+    spikformer, spikformer_conv, sdt_v1, qkformer, sdt_v3, sparse_spikformer    the architectures, official state-dict keys
+    network             what they share; `neuron` (LIF, token gating), `slif`, `multispike`; `rep_conv` merges a RepConv
+    pruning             tokens (TP-Spikformer) and weights (L1, iterative magnitude pruning, low-rank factors)
+    training            how the zoo's checkpoints were made, and their data
+    checkpoints, zoo    load and save; what ships
+    nir                 model -> NIR graph, and back
+    profiling           synaptic operations of any torch module: `profile`; dense operations from the architecture alone
+    official            checkpoints of the official repositories: `load_official`
 
 Importing this package is cheap: torch loads with the submodule that uses it.
 """
@@ -27,24 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checkpoints",
-    "digits",
     "load_official",
     "multispike",
+    "network",
     "neuron",
-    "nir_export",
-    "nir_import",
+    "nir",
     "official",
     "profile",
     "profiling",
+    "pruning",
     "qkformer",
     "rep_conv",
     "sdt_v1",
     "sdt_v3",
+    "slif",
     "sparse_spikformer",
     "spikformer",
     "spikformer_conv",
-    "spikformer_layers",
-    "token_pruning",
     "training",
 ]
 
@@ -62,7 +58,7 @@ def load_official(
 
 
 def profile(module: nn.Module, batches: Iterable[Tensor], activations: tuple[type[nn.Module], ...] = ()) -> Profile:
-    """`pumice.models.profiling.profile`, which imports torch."""
+    """`pumice.models.profiling.profiler.profile`, which imports torch."""
     from pumice.models.profiling import profiler
 
     return profiler.profile(module, batches, activations)

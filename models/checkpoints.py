@@ -17,6 +17,7 @@ from safetensors.torch import save
 from pumice.errors import InputError
 from pumice.files import write_atomically
 from pumice.models.network import SpikingNetwork
+from pumice.models.pruning.variants import apply_variant, variant_of
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
@@ -24,7 +25,6 @@ from pumice.models.sdt_v3 import SdtV3, SdtV3Config
 from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 from pumice.models.spikformer_conv import SpikformerDvs, SpikformerDvsConfig
-from pumice.models.variants import apply_variant, variant_of
 
 ZOO = Path(__file__).parent / "zoo"
 RETRAIN = "train one with `pumice train NAME`"
@@ -103,7 +103,7 @@ def family_of(model: SpikingNetwork) -> CheckpointFamily:
     for family in FAMILIES:
         if type(model.config) is family.config:
             return family
-    raise InputError(f"a checkpoint cannot hold a {type(model.config).__name__} network", f"known: {_known()}")
+    raise InputError(f"a checkpoint cannot hold a {type(model).__name__} network", f"known: {_known()}")
 
 
 def zoo_names() -> tuple[str, ...]:

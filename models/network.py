@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.token_pruning import TokenPruning, check_mask
+from pumice.models.pruning.token_pruning import TokenPruning, check_mask
 from pumice.models.tracing import recorded_spikes
 
 Masks = tuple[Tensor, ...]

@@ -25,10 +25,10 @@ from pumice.models.conv_layers import (
 from pumice.models.gathered_tokens import best_by_space_and_time, gather_tokens, routing_mask, scatter_tokens
 from pumice.models.network import Masks, SpikingNetwork, Trace, check_images
 from pumice.models.neuron import LIF, GateState, Surrogate
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.qkformer_config import QKFormerConfig, QKFormerTpConfig
 from pumice.models.qkformer_embed import ImageEmbed, ResidualEmbed
 from pumice.models.spikformer_layers import ATTENTION_SCALE, ATTENTION_THRESHOLD
-from pumice.models.token_pruning import TokenPruning
 
 SPATIAL_WINDOW = 7  # of the token-pruned form's score
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from pumice.errors import InputError
-from pumice.models.token_pruning import TokenPruning
+from pumice.models.pruning.token_pruning import TokenPruning
 
 
 @dataclass

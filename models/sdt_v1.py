@@ -22,9 +22,9 @@ from pumice.models.gathered_tokens import (
 )
 from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive, check_width
 from pumice.models.neuron import LIF, Surrogate
+from pumice.models.pruning.token_pruning import TokenPruning, check_masks
 from pumice.models.sdt_layers import Routes, check_one_pruning
 from pumice.models.sdt_v1_layers import Block, PatchEmbed
-from pumice.models.token_pruning import TokenPruning, check_masks
 
 FAMILY = "SDT-V1"
 OFFICIAL_K_VALUES = (12, 12, 10, 10, 10, 10, 8, 8)  # what the token-pruned official constructor defaults to

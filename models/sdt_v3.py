@@ -22,9 +22,9 @@ from pumice.models.gathered_tokens import (
 )
 from pumice.models.multispike import MultiSpike
 from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive
+from pumice.models.pruning.token_pruning import TokenPruning, check_masks
 from pumice.models.sdt_layers import Routes, check_heads, check_one_pruning
 from pumice.models.sdt_v3_layers import Block, ConvBlock, DownSampling
-from pumice.models.token_pruning import TokenPruning, check_masks
 
 FAMILY = "SDT-V3"
 OFFICIAL_K_VALUES = (0.9, 0.8, 0.8, 0.8, 0.75, 0.65, 0.65, 0.65)  # the token-pruned official constructor's default

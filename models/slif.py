@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pumice.errors import InputError
 from pumice.models.neuron import LIF, Dynamics, GateState, Surrogate, lif_spikes
-from pumice.models.submodules import check_not_repeated, names_of, replace_submodule, submodule
+from pumice.models.pruning.submodules import check_not_repeated, names_of, replace_submodule, submodule
 
 
 class SLIF(LIF):

@@ -15,8 +15,8 @@ from pumice.errors import InputError
 from pumice.models.gathered_tokens import routing_mask
 from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive, check_width
 from pumice.models.neuron import GateState, Surrogate
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer_layers import ATTENTION_SCALE, SSA, Block, PatchEmbed, token_norm
-from pumice.models.token_pruning import TokenPruning
 
 POOLED_STAGES = (2, 3)
 

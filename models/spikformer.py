@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pumice.errors import InputError
 from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive, check_width
 from pumice.models.neuron import Surrogate
+from pumice.models.pruning.token_pruning import TokenPruning, check_masks
 from pumice.models.spikformer_layers import Block, PatchEmbed
-from pumice.models.token_pruning import TokenPruning, check_masks
 
 __all__ = ["Spikformer", "SpikformerConfig", "Trace"]
 

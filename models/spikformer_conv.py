@@ -15,8 +15,8 @@ from pumice.errors import InputError
 from pumice.models.conv_layers import ConvBlock, ConvMLP, ConvSSA
 from pumice.models.network import Masks, SpikingNetwork, Trace, check_images, check_positive, check_width
 from pumice.models.neuron import Surrogate
+from pumice.models.pruning.token_pruning import TokenPruning, check_masks
 from pumice.models.spikformer_layers import ATTENTION_SCALE, PatchEmbed
-from pumice.models.token_pruning import TokenPruning, check_masks
 
 DVS_SCALE = 0.25
 POOLED_STAGES = (0, 1, 2, 3)

@@ -81,7 +81,7 @@ class DemoResult:
 def run_demo(plan: DemoPlan, lava: Backend, say: Say) -> DemoResult:
     """Runs the plan; `say` is told what is being done. Raises PumiceError as the parts do."""
     from pumice.models.checkpoints import load_zoo
-    from pumice.models.datasets import zoo_data
+    from pumice.models.training.datasets import zoo_data
 
     started = time.perf_counter()
     plan.folder.mkdir(parents=True, exist_ok=True)

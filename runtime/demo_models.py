@@ -29,8 +29,8 @@ class DemoModels:
 def demo_models(model: SpikingNetwork, retention: tuple[float, ...], criterion: Criterion) -> DemoModels:
     """Both forms of a zoo model. retention: one share for all blocks, or one per block; a network that selects its tokens
     itself ignores retention and criterion. Raises InputError for a schedule that does not fit the model."""
+    from pumice.models.pruning.token_pruning import TokenPruning
     from pumice.models.sparse_spikformer import SparseSpikformer
-    from pumice.models.token_pruning import TokenPruning
 
     if isinstance(model, SparseSpikformer):
         return DemoModels(keeping_all(model), model, "given")

@@ -64,7 +64,9 @@ def _energies(routed: CountTable, off: CountTable) -> dict[str, dict[str, tuple[
     table = {}
     for profile in map(load_profile, profile_names()):
         pruned, unpruned = energy_per_sample(routed, profile), energy_per_sample(off, profile)
-        table[profile.title] = {name: (nj, unpruned.by_layer[name]) for name, nj in pruned.by_layer.items()}
+        # The cheaper order of an attention may differ between the two, and with it the name of its first product.
+        names = dict.fromkeys([*pruned.by_layer, *unpruned.by_layer])
+        table[profile.title] = {n: (pruned.by_layer.get(n, 0.0), unpruned.by_layer.get(n, 0.0)) for n in names}
     return table
 
 

@@ -93,7 +93,7 @@ def compute(table: PublishedTable) -> tuple[ModelTable, ...]:
 def compute_model(model: PublishedModel) -> ModelTable:
     """One model's rows, from its unpruned first one."""
     from pumice.models.profiling.dense_operations import block_operations, dense_operations
-    from pumice.models.schedules import schedule_named
+    from pumice.models.pruning.schedules import schedule_named
 
     whole = dense_operations(model.family, model.config)
     unpruned = model.rows[0]

@@ -19,12 +19,15 @@ GAP = 0.12  # between little images, in their widths
 
 # Layer families, in the order of the legend: colour, and the layer names that belong.
 FAMILIES: dict[str, tuple[str, re.Pattern[str]]] = {
-    "patch embedding": ("#4477AA", re.compile(r"^(?!block).*(lif|pool)")),
-    "queries, keys, values": ("#66CCEE", re.compile(r"[qkv]_lif$")),
-    "attention": ("#AA3377", re.compile(r"attn_lif$|\.(scores|context)$")),
-    "projection": ("#228833", re.compile(r"^block.*proj")),
-    "MLP": ("#CCBB44", re.compile(r"fc\d")),
-    "read-out": ("#EE6677", re.compile(r"head|mean|output|readout")),
+    "patch embedding": (
+        "#4477AA",
+        re.compile(r"^(?!block|stage|head|spike$).*(lif|pool|conv|spike)\d?$|\.conv\.spike\d$"),
+    ),
+    "queries, keys, values": ("#66CCEE", re.compile(r"^(block|stage).*\.([qkv]|shortcut|head)_(lif|spike)$")),
+    "attention": ("#AA3377", re.compile(r"(attn|talking_heads)_(lif|spike)$|\.(scores|context|qk?_gate)$")),
+    "projection": ("#228833", re.compile(r"^(block|stage).*proj_lif$")),
+    "MLP": ("#CCBB44", re.compile(r"(fc|mlp)\d_(lif|spike)$")),
+    "read-out": ("#EE6677", re.compile(r"^(head|spike|token_mean|time_mean|output|readout)")),
     "residual sums": ("#8A8F94", re.compile(r"")),
 }
 Color = NDArray[np.float64]

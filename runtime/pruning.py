@@ -14,7 +14,7 @@ from pumice.errors import InputError
 from pumice.runtime.report import mask_nodes
 
 if TYPE_CHECKING:
-    from pumice.models.token_pruning import TokenPruning
+    from pumice.models.pruning.token_pruning import TokenPruning
 
 
 def scoring_gates(program: Program) -> list[i.TokenGate]:
@@ -26,7 +26,7 @@ def scoring_gates(program: Program) -> list[i.TokenGate]:
 def pruning_of(program: Program, blocks: int) -> TokenPruning | None:
     """The pruning that a float model of so many blocks must apply to be compared with `program`; None for an unpruned program,
     and for a network that selects its tokens itself."""
-    from pumice.models.token_pruning import TokenPruning
+    from pumice.models.pruning.token_pruning import TokenPruning
 
     gates = scoring_gates(program)
     if not gates or gates[0].criterion is None:

@@ -10,9 +10,9 @@ from pumice.hwsim.scoring import Criterion
 from pumice.runtime.pareto_picture import FrontPoint, ParetoPicture, label_of
 
 if TYPE_CHECKING:
-    from pumice.models.schedule_evaluation import Point
-    from pumice.models.schedule_search import SearchResult
-    from pumice.models.schedule_space import SearchSpace
+    from pumice.models.pruning.schedule_evaluation import Point
+    from pumice.models.pruning.schedule_search import SearchResult
+    from pumice.models.pruning.schedule_space import SearchSpace
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from torch import nn
 
 from pumice.hwsim.scoring import Criterion
 from pumice.models.network import SpikingNetwork
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig, QKFormerImagenetConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
@@ -26,7 +27,6 @@ from pumice.models.spikformer_conv import (
     SpikformerImagenet,
     SpikformerImagenetConfig,
 )
-from pumice.models.token_pruning import TokenPruning
 
 
 @dataclass(frozen=True)

@@ -130,5 +130,9 @@ def _membrane(neuron: Neuron, fit: LayerFit) -> tuple[str, dict[str, object]]:
     worst = (int(fit.worst_current * neuron.tau) << arith.MEMBRANE_SHIFT).bit_length()
     seen = fit.observed_membrane.bit_length()
     saturates = ", saturates in the worst case" if worst > 23 else ""
-    data: dict[str, object] = {"threshold": neuron.threshold, "worst_membrane_bits": worst, "observed_membrane_bits": seen}
+    data: dict[str, object] = {
+        "threshold": neuron.threshold,
+        "worst_membrane_bits": worst,
+        "observed_membrane_bits": seen,
+    }
     return f"membrane {worst} of 23 bits (seen {seen}){saturates}, ", data

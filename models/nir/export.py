@@ -18,13 +18,13 @@ from pumice.models.nir.sdt_v1 import sdt_v1_graph
 from pumice.models.nir.sdt_v3 import sdt_v3_graph
 from pumice.models.nir.sparse_spikformer import sparse_spikformer_graph
 from pumice.models.nir.spikformer import spikformer_graph
+from pumice.models.pruning.variants import variant_of
 from pumice.models.qkformer import QKFormer
 from pumice.models.sdt_v1 import SdtV1
 from pumice.models.sdt_v3 import SdtV3
 from pumice.models.sparse_spikformer import SparseSpikformer
 from pumice.models.spikformer import Spikformer
 from pumice.models.spikformer_conv import SpikformerDvs, SpikformerImagenet
-from pumice.models.variants import variant_of
 
 Encoding = Literal["repeat", "frames"]
 EVENT_CHANNELS = 2  # on and off events: what an SDT-V1 with two input channels is taken to see

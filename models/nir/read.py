@@ -1,4 +1,4 @@
-"""A spiking transformer read back from the NIR graph that `nir_export` wrote: configuration, weights and token pruning."""
+"""A spiking transformer read back from the NIR graph that `nir.export` wrote: configuration, weights and token pruning."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pumice.models.network import SpikingNetwork
 from pumice.models.nir.export import to_nir
 from pumice.models.nir.families import family_named, known
 from pumice.models.nir.load import AGAIN, extension_at, load_layers
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.variants import apply_variant
+from pumice.models.pruning.token_pruning import TokenPruning
+from pumice.models.pruning.variants import apply_variant
 
 NOT_NUMBERS = ("input_type", "output_type", "metadata", "nodes", "edges", "type_check")
 

@@ -13,7 +13,7 @@ from pumice.errors import InputError
 from pumice.runtime.cli.common import read_array, shipped_data
 
 if TYPE_CHECKING:
-    from pumice.models.digits import Samples
+    from pumice.models.training.digits import Samples
 
 SPLITS = ("calibration", "validation")  # never test: what is chosen by is not reported by
 
@@ -52,7 +52,7 @@ def choice_images(model: str, data: str, labels: Path | None, split: str) -> Cho
 def _labelled(images: NDArray[Any], labels: NDArray[Any], where: Path) -> Samples:
     import torch
 
-    from pumice.models.digits import Samples
+    from pumice.models.training.digits import Samples
 
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(

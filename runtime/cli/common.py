@@ -17,8 +17,8 @@ from pumice.files import write_atomically
 if TYPE_CHECKING:
     from torch import nn
 
-    from pumice.models.digits import LabelledSplit
     from pumice.models.network import SpikingNetwork
+    from pumice.models.training.digits import LabelledSplit
 
 DIGITS = "digits"
 
@@ -62,19 +62,27 @@ def read_samples(where: str, split: str = "test", model: str = "") -> LabelledSa
 def shipped_data(name: str) -> LabelledSplit:
     """The data set "digits", that of a zoo model, or that of a checkpoint (.safetensors). Raises BackendUnavailable without
     torch and scikit-learn, InputError for an unknown name."""
+    described = data_facts(name)
+    from pumice.models.training.datasets import data_of
+
+    return data_of({"data": described})
+
+
+def data_facts(name: str) -> dict[str, Any]:
+    """The description of such a data set, as checkpoints keep it."""
     try:
-        from pumice.models.checkpoints import read_facts, zoo_names
-        from pumice.models.datasets import data_of, zoo_data
-        from pumice.models.digits import load_digits
+        from pumice.models.checkpoints import read_facts, zoo_names, zoo_path
+        from pumice.models.training.datasets import DigitImages
     except ImportError as error:
         raise BackendUnavailable("the shipped data sets need PyTorch", "pip install 'pumice[torch]'") from error
+    digits = DigitImages().as_dict()
     if name == DIGITS:
-        return load_digits()
-    if name.endswith(".safetensors"):
-        return data_of(read_facts(name))
-    if name not in zoo_names():
-        raise InputError(f"{name}: no data set", f"give a .npy array, {DIGITS}, or one of {', '.join(zoo_names())}")
-    return zoo_data(name)
+        return digits
+    known = zoo_names()
+    if name not in known and not name.endswith(".safetensors"):
+        raise InputError(f"{name}: no data set", f"give a .npy array, {DIGITS}, or one of {', '.join(known)}")
+    found: dict[str, Any] = read_facts(zoo_path(name) if name in known else name).get("data", digits)
+    return found
 
 
 def read_model(where: str) -> SpikingNetwork:

@@ -23,7 +23,7 @@ from pumice.runtime.cli.pruning_options import (
 )
 
 if TYPE_CHECKING:
-    from pumice.models.token_pruning import TokenPruning
+    from pumice.models.pruning.token_pruning import TokenPruning
 
 
 def export_command(
@@ -67,6 +67,6 @@ def parse_schedule(text: str) -> tuple[float, ...]:
 
 def token_pruning(retention: tuple[float, ...], criterion: Criterion, state: str) -> TokenPruning:
     """The pruning of these options."""
-    from pumice.models.token_pruning import TokenPruning
+    from pumice.models.pruning.token_pruning import TokenPruning
 
     return TokenPruning(retention, criterion, state)  # type: ignore[arg-type]

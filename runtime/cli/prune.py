@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pumice.runtime.cli.prune_tokens import tokens_command
+from pumice.runtime.cli.prune_weights import weights_command
 
 
 def prune_commands() -> typer.Typer:
@@ -12,10 +13,6 @@ def prune_commands() -> typer.Typer:
     group = typer.Typer(
         help="Prune a trained model and measure what it costs.", no_args_is_help=True, rich_markup_mode=None
     )
-    group.callback()(_group)  # so that one command alone keeps its name
     group.command("tokens")(tokens_command)
+    group.command("weights")(weights_command)
     return group
-
-
-def _group() -> None:
-    """Prune a trained model and measure what it costs."""

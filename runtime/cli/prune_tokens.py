@@ -31,11 +31,11 @@ from pumice.runtime.pareto_picture import draw_pareto
 from pumice.runtime.schedule_report import TokenReport
 
 if TYPE_CHECKING:
-    from pumice.models.digits import Samples
     from pumice.models.network import SpikingNetwork
     from pumice.models.neuron import GateState
-    from pumice.models.schedule_search import SearchResult
-    from pumice.models.schedule_space import Ratios, SearchSpace
+    from pumice.models.pruning.schedule_search import SearchResult
+    from pumice.models.pruning.schedule_space import Ratios, SearchSpace
+    from pumice.models.training.digits import Samples
 
 COLUMNS = ("front", "schedule", "mean ratio", "tokens kept", "accuracy", "loss", "test accuracy")
 
@@ -110,13 +110,13 @@ def _given(schedule: str, table: str) -> Ratios | None:
         return parse_schedule(schedule)
     if not table:
         return None
-    from pumice.models.schedules import schedule_named
+    from pumice.models.pruning.schedules import schedule_named
 
     return schedule_named(table).retention
 
 
 def _space(ratios: str, targets: str, tolerance: float, budget: int, seed: int) -> SearchSpace:
-    from pumice.models.schedule_space import SearchSpace
+    from pumice.models.pruning.schedule_space import SearchSpace
 
     return SearchSpace(parse_schedule(ratios), parse_schedule(targets) if targets else (), tolerance, budget, seed)
 
@@ -129,8 +129,8 @@ def _measured(
     rule: Criterion,
     state: str,
 ) -> SearchResult:
-    from pumice.models.schedule_evaluation import evaluate_schedule
-    from pumice.models.schedule_search import SearchResult, search
+    from pumice.models.pruning.schedule_evaluation import evaluate_schedule
+    from pumice.models.pruning.schedule_search import SearchResult, search
 
     gate = cast("GateState", state)  # checked where it is used
     if space is not None:
@@ -142,7 +142,7 @@ def _measured(
 
 def _tests(network: SpikingNetwork, samples: Samples | None, report: TokenReport) -> dict[Ratios, float]:
     """Test accuracy of the schedules shown and of the unpruned network, which are chosen by then."""
-    from pumice.models.schedule_evaluation import evaluate_schedule
+    from pumice.models.pruning.schedule_evaluation import evaluate_schedule
 
     if samples is None:
         return {}

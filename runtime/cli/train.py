@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pumice.errors import BackendUnavailable
+from pumice.errors import BackendUnavailable, InputError
 from pumice.runtime.cli.common import check_output, console, write_json
 
 
@@ -20,10 +20,11 @@ def train_command(
 ) -> None:
     """Train a model of the zoo on real data and write its checkpoint."""
     try:
-        from pumice.models.recipes import recipe_named, train_recipe
+        from pumice.models.training.recipes import recipe_names, train_recipe
     except ImportError as error:
         raise BackendUnavailable("training needs PyTorch", "pip install 'pumice[torch]'") from error
-    recipe_named(name)
+    if name not in recipe_names():
+        raise InputError(f"unknown recipe {name!r}", f"known: {', '.join(recipe_names())}")
     output = output or Path(f"{name}.safetensors")
     check_output(output, ".safetensors")
     facts = train_recipe(name, output, seed=seed, epochs=epochs)

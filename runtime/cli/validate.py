@@ -83,7 +83,7 @@ def _float_run(network: SpikingNetwork, compiled: Program, inputs: NDArray[Any])
     import torch
 
     from pumice.models.sparse_spikformer import SparseSpikformer
-    from pumice.models.token_dropout import mask_shapes
+    from pumice.models.training.token_dropout import mask_shapes
 
     if isinstance(network, SparseSpikformer):
         return run_float(network, inputs)

@@ -20,11 +20,10 @@ from pumice.models.checkpoints import (
     save_checkpoint,
     zoo_path,
 )
-from pumice.models.digits import Digits, load_digits
 from pumice.models.network import SpikingNetwork
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
-from pumice.models.recipes import SPIKFORMER
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
 from pumice.models.sdt_v3 import SdtV3, SdtV3Config
 from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
@@ -35,8 +34,9 @@ from pumice.models.spikformer_conv import (
     SpikformerImagenet,
     SpikformerImagenetConfig,
 )
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.training import evaluate
+from pumice.models.training.digits import Digits, load_digits
+from pumice.models.training.loop import evaluate
+from pumice.models.training.recipes import SPIKFORMER
 
 NAME = "spikformer-digits"
 SMALL = SpikformerConfig(8, 8, 4, 1, 10, 16, 2, depths=1, pool_stages=())

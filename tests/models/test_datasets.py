@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pumice.errors import InputError
-from pumice.models.datasets import DigitEvents, DigitImages, data_of, described, zoo_data
-from pumice.models.digits import Digits, Samples, load_digits
-from pumice.models.events import DARK, THRESHOLD, EventDigits, circles, events, load_event_digits, seen_from
+from pumice.models.training.datasets import DigitEvents, DigitImages, data_of, described, zoo_data
+from pumice.models.training.digits import Digits, Samples, load_digits
+from pumice.models.training.events import DARK, THRESHOLD, EventDigits, circles, events, load_event_digits, seen_from
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,16 @@ def test_enlarged_digits_are_the_same_digits(digits: Digits) -> None:
     large = load_digits(24)
     assert large.test.images.shape == (360, 1, 24, 24)
     assert torch.equal(large.test.labels, digits.test.labels)
-    torch.testing.assert_close(large.test.images[..., 1::3, 1::3], digits.test.images)  # a pixel's middle keeps its value
+    torch.testing.assert_close(
+        large.test.images[..., 1::3, 1::3], digits.test.images
+    )  # a pixel's middle keeps its value
     assert large.test.images.max() <= 1
 
 
 def test_a_size_below_the_images_own_is_refused() -> None:
     with pytest.raises(InputError, match="digits: size 7 is below the 8 pixels"):
         load_digits(7)
-    with pytest.raises(InputError, match="event digits: size 16, steps 0"):
+    with pytest.raises(InputError, match="event digits: size 16, steps 0, recordings 1"):
         load_event_digits(16, 0)
 
 
@@ -80,6 +82,15 @@ def test_events_have_the_digits_split_and_labels(stream: EventDigits, digits: Di
 def test_same_seed_same_events_other_seed_others(stream: EventDigits) -> None:
     assert torch.equal(load_event_digits(16, 4).test.images, stream.test.images)
     assert not torch.equal(load_event_digits(16, 4, seed=1).test.images, stream.test.images)
+
+
+def test_only_the_images_to_fit_are_recorded_again(stream: EventDigits) -> None:
+    again = load_event_digits(16, 4, recordings=2)
+    assert torch.equal(again.test.images, stream.test.images)
+    first, second = again.fit.images.chunk(2)
+    assert torch.equal(first, stream.fit.images)
+    assert torch.equal(again.fit.labels, stream.fit.labels.repeat(2))
+    assert not (first == second).flatten(1).all(1).any()
 
 
 def test_a_still_camera_sees_nothing_and_one_that_turns_back_swaps_polarities(digits: Digits) -> None:
@@ -119,7 +130,7 @@ def test_the_camera_goes_round_once_on_a_small_circle() -> None:
     assert 200 < (turn > 0).sum() < 300
 
 
-@pytest.mark.parametrize("spec", [DigitImages(), DigitImages(24), DigitEvents(49, 8, 3)])
+@pytest.mark.parametrize("spec", [DigitImages(), DigitImages(24), DigitEvents(49, 8, 3, 2)])
 def test_a_description_survives_json(spec: DigitImages | DigitEvents) -> None:
     assert described(spec.as_dict()) == spec
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pumice.errors import InputError
-from pumice.models.low_rank import (
+from pumice.models.pruning.low_rank import (
     LowRankLinear,
     factorize,
     from_dense,
@@ -16,8 +16,8 @@ from pumice.models.low_rank import (
     rank_of,
     share_saved,
 )
+from pumice.models.pruning.weight_pruning import block_layers
 from pumice.models.spikformer import Spikformer, SpikformerConfig
-from pumice.models.weight_pruning import block_layers
 
 TINY = SpikformerConfig(8, 8, 4, 1, 10, 16, 2, 2, depths=2, T=2, pool_stages=())
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.magnitude_pruning import AfterStep, ImpOptions, Ticket, find_ticket
-from pumice.models.weight_pruning import weight_sparsity
+from pumice.models.pruning.magnitude_pruning import AfterStep, ImpOptions, Ticket, find_ticket
+from pumice.models.pruning.weight_pruning import weight_sparsity
 
 LAYERS = ("0", "2")
 

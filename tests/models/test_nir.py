@@ -19,8 +19,8 @@ from pumice.hwsim.scoring import Criterion
 from pumice.models.nir.export import to_nir, write_nir
 from pumice.models.nir.nodes import DT
 from pumice.models.nir.read import from_nir
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer import Spikformer, SpikformerConfig
-from pumice.models.token_pruning import TokenPruning
 
 PRUNING = TokenPruning((0.7, 0.3), Criterion("irtop-paper", 5, 0.25, "spatial", False, 1.0, 7), "decay")
 

@@ -17,10 +17,10 @@ from torch_networks import TINY, Tiny
 from pumice.compiler.dialect import annotation, read_extension
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
-from pumice.models.low_rank import factorize
 from pumice.models.network import SpikingNetwork
 from pumice.models.nir.export import to_nir
 from pumice.models.nir.read import from_nir
+from pumice.models.pruning.low_rank import factorize
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerTpConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config

@@ -20,10 +20,10 @@ from pumice.compiler.evaluate import Evaluation, evaluate
 from pumice.compiler.importer import import_nir
 from pumice.compiler.ir import Graph
 from pumice.hwsim.scoring import Criterion
-from pumice.models.low_rank import factorize
 from pumice.models.network import SpikingNetwork
 from pumice.models.nir.export import to_nir, write_nir
 from pumice.models.official import load_official
+from pumice.models.pruning.low_rank import factorize
 from pumice.models.slif import to_slif
 from pumice.runtime.float_model import FloatRun, run_float
 from pumice.runtime.validation import compare

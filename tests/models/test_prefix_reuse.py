@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from pumice.hwsim.scoring import Criterion
 from pumice.models.neuron import GateState
-from pumice.models.prefix_reuse import reused_prefixes
-from pumice.models.schedule_space import SearchSpace
-from pumice.models.token_pruning import TokenPruning
+from pumice.models.pruning.prefix_reuse import reused_prefixes
+from pumice.models.pruning.schedule_space import SearchSpace
+from pumice.models.pruning.token_pruning import TokenPruning
 
 
 def prunings(depth: int, state: GateState = "hold") -> list[TokenPruning | None]:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
-from pumice.models.digits import Samples
 from pumice.models.network import SpikingNetwork
-from pumice.models.schedule_evaluation import evaluate_schedule
+from pumice.models.pruning.schedule_evaluation import evaluate_schedule
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer import Spikformer, SpikformerConfig
-from pumice.models.token_pruning import TokenPruning
+from pumice.models.training.digits import Samples
 
 CRITERIA: dict[str, Criterion] = {
     "IRToP of the paper": Criterion(),

@@ -14,9 +14,9 @@ from torch import Tensor
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
 from pumice.models.network import Trace
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig, QKFormerImagenetConfig, QKFormerTpConfig
-from pumice.models.token_pruning import TokenPruning
 
 CONFIGS: dict[str, type[QKFormerConfig]] = {
     "qk_cifar_4-64": QKFormerConfig,

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion, tokens_kept
-from pumice.models.digits import Samples
 from pumice.models.network import SpikingNetwork
-from pumice.models.schedule_evaluation import Point, evaluate_schedule, pareto_front
-from pumice.models.schedule_search import SearchResult, search
-from pumice.models.schedule_space import SearchSpace
-from pumice.models.schedules import SCHEDULES, average
+from pumice.models.pruning.schedule_evaluation import Point, evaluate_schedule, pareto_front
+from pumice.models.pruning.schedule_search import SearchResult, search
+from pumice.models.pruning.schedule_space import SearchSpace
+from pumice.models.pruning.schedules import SCHEDULES, average
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
-from pumice.models.token_pruning import TokenPruning
+from pumice.models.training.digits import Samples
 
 COARSE = SearchSpace(ratios=(1.0, 0.6, 0.3, 0.1))
 

@@ -10,13 +10,13 @@ import pytest
 from pumice.errors import InputError
 from pumice.hwsim.scoring import tokens_kept
 from pumice.models import sdt_v1, sdt_v3
+from pumice.models.pruning.schedules import SCHEDULES, Schedule, average, hundredths, schedule_named
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.qkformer_config import QKFormerImagenetConfig, QKFormerTpConfig
-from pumice.models.schedules import SCHEDULES, Schedule, average, hundredths, schedule_named
 from pumice.models.sdt_v1 import SdtV1Config
 from pumice.models.sdt_v3 import SdtV3Config
 from pumice.models.spikformer import SpikformerConfig
 from pumice.models.spikformer_conv import SpikformerDvsConfig
-from pumice.models.token_pruning import TokenPruning
 
 # (nominal, really run) averages, worked out by hand from the official code.
 AVERAGES = {

@@ -16,8 +16,8 @@ from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion, best_tokens
 from pumice.models import gathered_tokens
 from pumice.models.network import Trace
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
-from pumice.models.token_pruning import TokenPruning
 
 BASE = "sdtv1_2-64_img32"
 CASES = (BASE, f"{BASE}__TP_k3-2", f"{BASE}__TP_k6-4")

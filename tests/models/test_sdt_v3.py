@@ -17,8 +17,8 @@ from pumice.hwsim.scoring import Criterion, best_tokens
 from pumice.models import gathered_tokens
 from pumice.models.multispike import MultiSpike, binary_expansion
 from pumice.models.network import Trace
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.sdt_v3 import SdtV3, SdtV3Config
-from pumice.models.token_pruning import TokenPruning
 
 BASE = "sdtv3_tiny_img64"
 CASES = (BASE, f"{BASE}__TP_all1.0", f"{BASE}__TP_0.75")

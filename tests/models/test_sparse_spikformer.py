@@ -12,8 +12,8 @@ import torch
 from oracles import Oracle, assert_spikes_equal, count_sops, layer_inputs, load_oracle, repeated
 
 from pumice.errors import InputError
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.sparse_spikformer import SelectiveSSA, SparseSpikformer, SparseSpikformerConfig, SparseTrace
-from pumice.models.token_pruning import TokenPruning
 
 SMALL = SparseSpikformerConfig(32, 32, 4, 1, 10, 16, 2, depths=4, T=3)
 

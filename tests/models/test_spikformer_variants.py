@@ -13,13 +13,13 @@ from oracles import Oracle, assert_spikes_equal, count_sops, layer_inputs, load_
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
 from pumice.models.network import Trace
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer_conv import (
     SpikformerDvs,
     SpikformerDvsConfig,
     SpikformerImagenet,
     SpikformerImagenetConfig,
 )
-from pumice.models.token_pruning import TokenPruning
 
 IMAGENET, DVS = "spikformer_imagenet_2-64", "spikformer_dvs_2-64"
 SMALL = SpikformerImagenetConfig(64, 64, 16, 1, 10, 16, 2, depths=2, T=3)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion, sample_masks, tokens_kept
 from pumice.models.neuron import GateState
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 from pumice.models.spikformer_layers import Block
-from pumice.models.token_pruning import TokenPruning
 
 CONFIG = SpikformerConfig(8, 8, 4, 1, 10, 16, 2, 2, depths=2, T=4, pool_stages=(3,))  # 16 tokens
 GATED = ("attn.q_lif", "attn.k_lif", "attn.v_lif", "attn.attn_lif", "attn.proj_lif", "mlp.fc1_lif", "mlp.fc2_lif")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,8 @@ import torch
 from torch import Tensor
 
 from pumice.errors import InputError
-from pumice.models.augmentation import augment
-from pumice.models.digits import Digits, Samples, load_digits
-from pumice.models.losses import ratio_distance, selecting_cross_entropy, smoothed_cross_entropy
 from pumice.models.network import Masks, SpikingNetwork
+from pumice.models.pruning.token_pruning import TokenPruning
 from pumice.models.qkformer import QKFormer
 from pumice.models.qkformer_config import QKFormerConfig
 from pumice.models.sdt_v1 import SdtV1, SdtV1Config
@@ -20,14 +19,16 @@ from pumice.models.sdt_v3 import SdtV3, SdtV3Config
 from pumice.models.sparse_spikformer import SparseSpikformer, SparseSpikformerConfig
 from pumice.models.spikformer import Spikformer, SpikformerConfig
 from pumice.models.spikformer_conv import SpikformerDvs, SpikformerDvsConfig
-from pumice.models.token_dropout import mask_shapes, random_masks
-from pumice.models.token_pruning import TokenPruning
-from pumice.models.training import TrainingOptions, evaluate, train, train_model, train_new
+from pumice.models.training.augmentation import augment
+from pumice.models.training.digits import Digits, Samples, load_digits
+from pumice.models.training.loop import TrainingOptions, evaluate, train, train_model, train_new
+from pumice.models.training.losses import ratio_distance, selecting_cross_entropy, smoothed_cross_entropy
+from pumice.models.training.token_dropout import mask_shapes, random_masks
 
 TINY = SpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=1, T=2, pool_stages=())
 QUICK = TrainingOptions(epochs=1, batch=16, warmup_epochs=1, threads=1)
 SPARSE = SparseSpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=2, T=2, pruning_loc=(1,), token_ratio=(0.25,))
-NETWORKS = {
+NETWORKS: dict[str, Callable[[], SpikingNetwork]] = {
     "spikformer": lambda: Spikformer(TINY),
     "sdt-v1": lambda: SdtV1(SdtV1Config(8, 8, 4, 1, 10, 8, 2, 1, depths=1, T=2, pooling_stat="0000")),
     "qkformer": lambda: QKFormer(QKFormerConfig(8, 8, 4, 1, 10, 32, 8, 1, depths=3, T=2)),

@@ -11,10 +11,10 @@ import torch
 
 from pumice.errors import InputError
 from pumice.models.checkpoints import load_checkpoint, read_facts, save_checkpoint
-from pumice.models.low_rank import factorize
+from pumice.models.pruning.low_rank import factorize
+from pumice.models.pruning.variants import apply_variant, variant_of
 from pumice.models.slif import to_slif
 from pumice.models.spikformer import Spikformer, SpikformerConfig
-from pumice.models.variants import apply_variant, variant_of
 
 TINY = SpikformerConfig(8, 8, 4, 1, 10, 16, 2, 2, depths=1, T=2, pool_stages=())
 

@@ -8,8 +8,7 @@ from torch import nn
 
 from pumice.errors import InputError
 from pumice.models.official import FAMILIES
-from pumice.models.spikformer import Spikformer, SpikformerConfig
-from pumice.models.weight_pruning import (
+from pumice.models.pruning.weight_pruning import (
     Grouping,
     apply_masks,
     block_layers,
@@ -20,6 +19,7 @@ from pumice.models.weight_pruning import (
     weight_sparsity,
     zero_masks,
 )
+from pumice.models.spikformer import Spikformer, SpikformerConfig
 
 TINY = SpikformerConfig(8, 8, 4, 1, 10, 8, 2, 1, depths=2, T=2, pool_stages=())
 SIX = ("attn.q_linear", "attn.k_linear", "attn.v_linear", "attn.proj_linear", "mlp.fc1_linear", "mlp.fc2_linear")

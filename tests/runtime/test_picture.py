@@ -95,6 +95,17 @@ def test_every_layer_of_the_models_finds_its_family() -> None:
         "time_mean": "read-out",
         "block.0.residual": "residual sums",
         "sum": "residual sums",
+        "patch_embed3.proj4_maxpool": "patch embedding",
+        "downsample1_1.encode_conv": "patch embedding",
+        "block3.0.conv.spike2": "patch embedding",
+        "block.0.attn.shortcut_lif": "queries, keys, values",
+        "block3.0.attn.v_spike": "queries, keys, values",
+        "stage1.0.tssa.qk_gate": "attention",
+        "block.0.attn.talking_heads_lif": "attention",
+        "stage3.0.ssa.proj_lif": "projection",
+        "stage1.0.mlp.mlp2_lif": "MLP",
+        "head_lif": "read-out",
+        "spike": "read-out",
     }
     assert {name: family_of(name) for name in wanted} == wanted
     assert set(wanted.values()) == set(FAMILIES)

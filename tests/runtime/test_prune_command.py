@@ -12,9 +12,9 @@ import torch
 
 from pumice.hwsim.scoring import Criterion
 from pumice.models.checkpoints import save_checkpoint
-from pumice.models.digits import Samples, load_digits
-from pumice.models.schedule_evaluation import evaluate_schedule
+from pumice.models.pruning.schedule_evaluation import evaluate_schedule
 from pumice.models.spikformer import Spikformer, SpikformerConfig
+from pumice.models.training.digits import Samples, load_digits
 from pumice.runtime.cli import main
 
 CONFIG = SpikformerConfig(8, 8, 4, 1, 10, 8, 2, 2, depths=2, T=2, pool_stages=(3,))
@@ -95,7 +95,7 @@ def test_test_images_report_and_never_choose(workdir: Path, model: Spikformer, m
         point["retention"] for point in report["points"] if point["retention"] in shown
     ]
     object.__setattr__(digits, "test", Samples(digits.test.images, (digits.test.labels + 1) % 10))
-    monkeypatch.setattr("pumice.models.datasets.load_digits", lambda size: digits)
+    monkeypatch.setattr("pumice.models.training.datasets.load_digits", lambda size: digits)
     other = prune(*words)
     assert without_test(other) == without_test(report)
     assert other != report

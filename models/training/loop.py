@@ -14,13 +14,13 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.augmentation import augment
-from pumice.models.digits import LabelledSplit, Samples
-from pumice.models.losses import Loss, smoothed_cross_entropy
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import Surrogate
 from pumice.models.spikformer import Spikformer, SpikformerConfig
-from pumice.models.token_dropout import mask_shapes, random_masks
+from pumice.models.training.augmentation import augment
+from pumice.models.training.digits import LabelledSplit, Samples
+from pumice.models.training.losses import Loss, smoothed_cross_entropy
+from pumice.models.training.token_dropout import mask_shapes, random_masks
 
 AfterStep = Callable[[], None]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pumice.errors import InputError
-from pumice.models.submodules import check_not_repeated, names_of, replace_submodule, submodule
+from pumice.models.pruning.submodules import check_not_repeated, names_of, replace_submodule, submodule
 
 
 class LowRankLinear(nn.Sequential):

@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from pumice.errors import InputError
-from pumice.models.schedules import average
+from pumice.models.pruning.schedules import average
 
 Ratios = tuple[float, ...]
 ENUMERABLE = 100_000  # spaces up to this size are listed in full; of larger ones as many schedules are drawn at most

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
-from pumice.models.digits import Samples
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import GateState
-from pumice.models.prefix_reuse import reused_prefixes
-from pumice.models.schedule_space import Ratios
-from pumice.models.schedules import average
-from pumice.models.token_pruning import TokenPruning
+from pumice.models.pruning.prefix_reuse import reused_prefixes
+from pumice.models.pruning.schedule_space import Ratios
+from pumice.models.pruning.schedules import average
+from pumice.models.pruning.token_pruning import TokenPruning
+from pumice.models.training.digits import Samples
 from pumice.progress import Progress, no_progress
 
 BATCH = 128

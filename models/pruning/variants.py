@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from pumice.errors import InputError
-from pumice.models.low_rank import factorize, rank_by_layer
+from pumice.models.pruning.low_rank import factorize, rank_by_layer
 from pumice.models.slif import lif_layers, slif_values, to_slif
 
 KEYS = ("low_rank", "slif")

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pumice.errors import InputError
-from pumice.models.token_pruning import TokenPruning
+from pumice.models.pruning.token_pruning import TokenPruning
 
 Grid = tuple[int, int]
 SHARES = (0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)  # of the side: the steps of 0.05 that A.1 and the code use

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pumice.hwsim.scoring import Criterion
-from pumice.models.digits import Samples
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import GateState
-from pumice.models.schedule_evaluation import BATCH, Point, open_bench, pareto_front, undisturbed
-from pumice.models.schedule_space import Ratios, SearchSpace
+from pumice.models.pruning.schedule_evaluation import BATCH, Point, open_bench, pareto_front, undisturbed
+from pumice.models.pruning.schedule_space import Ratios, SearchSpace
+from pumice.models.training.digits import Samples
 from pumice.progress import Progress, no_progress
 
 

@@ -1,0 +1,1 @@
+"""Pruning: tokens (schedules, their search) and weights (L1, iterative magnitude pruning, low-rank factors)."""

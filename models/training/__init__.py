@@ -1,0 +1,1 @@
+"""Training of the zoo's models: data, augmentation, losses, the loop, and a recipe for each checkpoint."""
