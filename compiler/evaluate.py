@@ -110,6 +110,9 @@ def apply(node: Node, inputs: list[Floats], masks: Masks) -> Floats:
             return multispike(x, node)
         case f.MaxPool():
             return max_pool(x, node.kernel, node.stride, node.padding)
+        case f.SumPool():
+            ones = ungrouped(np.ones((x.shape[2], 1, *node.kernel)), x.shape[2])
+            return conv(x, ones, np.zeros(x.shape[2]), node.stride, node.padding) / node.divisor
         case f.Add():
             return np.asarray(sum(inputs[1:], x))
         case f.Reshape():
@@ -135,15 +138,15 @@ def apply(node: Node, inputs: list[Floats], masks: Masks) -> Floats:
 
 
 def conv(x: Floats, weight: Floats, bias: Floats, stride: tuple[int, int], padding: tuple[int, int]) -> Floats:
-    """x: [T, B, C, H, W] or tokens [T, B, C, N]; weight [O, C, kh, kw]."""
-    tokens = x.ndim == 4
-    images = x.reshape(-1, *x.shape[2:], *([1] if tokens else []))
+    """x: [T, B, C, H, W], tokens [T, B, C, N] or vectors [T, B, C]; weight [O, C, kh, kw]."""
+    missing = 5 - x.ndim  # axes of a map
+    images = x.reshape(-1, *x.shape[2:], *[1] * missing)
     out = (
         patches(images, (weight.shape[2], weight.shape[3]), stride, padding) @ weight.reshape(weight.shape[0], -1).T
         + bias
     )
     out = np.moveaxis(out, -1, 1)
-    return np.ascontiguousarray(out.reshape(*x.shape[:2], *(out.shape[1:3] if tokens else out.shape[1:])))
+    return np.ascontiguousarray(out.reshape(*x.shape[:2], *out.shape[1 : 4 - missing]))
 
 
 def lif(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str) -> Floats:
@@ -151,13 +154,34 @@ def lif(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str) ->
     v = np.zeros_like(x[0])
     spikes = np.empty_like(x)
     for t in range(x.shape[0]):
-        new = v + (x[t] - v) / node.tau
-        fired = new >= node.threshold if node.comparator == ">=" else new > node.threshold
+        after, fired = lif_update(v, x[t], node)
         on = True if routed is None else routed[t][:, None, :]
         idle = v if state == "hold" else v - v / node.tau
-        v = np.where(on, np.where(fired, 0.0, new), idle)
+        v = np.where(on, after, idle)
         spikes[t] = fired & on
     return spikes
+
+
+def lif_update(v: Floats, x: Floats, node: f.Lif) -> tuple[Floats, NDArray[np.bool_]]:
+    """One timestep of a LIF layer: v after it, and where it fired. v, x: any common shape."""
+    owed = node.threshold * beyond(v, node) if node.reset in ("next", "both") else 0.0
+    new = v + (x - v) / node.tau if node.gain is None else v - v / node.tau + node.gain * x
+    new = new - owed
+    fired = beyond(new, node)
+    match node.reset:
+        case "hard":
+            return np.where(fired, 0.0, new), fired
+        case "soft":
+            return new - node.threshold * fired, fired
+        case "next":
+            return new, fired
+        case "both":
+            return new + owed - node.threshold * fired, fired
+
+
+def beyond(v: Floats, node: f.Lif) -> NDArray[np.bool_]:
+    """Where a LIF layer's membrane is beyond its threshold."""
+    return v >= node.threshold if node.comparator == ">=" else v > node.threshold
 
 
 def multispike(x: Floats, node: f.MultiSpike) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.ir import Node
+from pumice.hwsim.arith import Reset
 from pumice.hwsim.scoring import Criterion
 
 Floats = NDArray[np.floating[Any]]
@@ -21,7 +22,8 @@ class Input(Node):
 
 @dataclass(frozen=True, eq=False)
 class Conv(Node):
-    """Convolution (cross-correlation). weight [O, C / groups, kh, kw], bias [O]. On tokens [C, N] the kernel is 1 x 1."""
+    """Convolution (cross-correlation). weight [O, C / groups, kh, kw], bias [O]. On tokens [C, N] and on a vector [C] the kernel
+    is 1 x 1."""
 
     weight: Floats
     bias: Floats
@@ -43,11 +45,21 @@ class BatchNorm(Node):
 
 @dataclass(frozen=True, eq=False)
 class Lif(Node):
-    """v += (x - v)/tau; spike when v >= threshold (or >); reset to 0. tau in timesteps."""
+    """v = (1 - 1/tau) v + gain x; spike when v >= threshold (or >). tau in timesteps, inf for neurons that do not leak.
+
+    gain: None for 1/tau, v += (x - v)/tau. reset: to 0 ("hard"), or by subtraction; see `hwsim.arith.LifParams`.
+    """
 
     tau: float
     threshold: float
     comparator: Literal[">", ">="]
+    gain: float | None = None
+    reset: Reset = "hard"
+
+    @property
+    def limit(self) -> float:
+        """The threshold of the membrane v / gain, which adds up x as it comes."""
+        return self.tau * self.threshold if self.gain is None else self.threshold / self.gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +77,16 @@ class MaxPool(Node):
     kernel: int
     stride: int
     padding: int
+
+
+@dataclass(frozen=True, eq=False)
+class SumPool(Node):
+    """Sum over windows [h, w] of [C, H, W], divided by `divisor`; positions outside are 0."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    divisor: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.ir import Node
+from pumice.hwsim.arith import LifParams, Reset
 from pumice.hwsim.scoring import Criterion
 
 Ints = NDArray[np.int64]
@@ -45,8 +46,8 @@ class OneToOne(Node):
 class IntLif(Node):
     """LIF neurons. bias_mant << bias_exp is per channel [C]. inputs: the current, and a mask when gated.
 
-    vth, dv: see `hwsim.arith.LifParams`. gate_state: what a neuron whose token is not routed does ("" when never gated).
-    scale: current units per unit of the float model.
+    vth, dv, reset, inclusive: see `hwsim.arith.LifParams`. gate_state: what a neuron whose token is not routed does ("" when
+    never gated). scale: current units per unit of the float model.
     """
 
     vth: int
@@ -55,6 +56,13 @@ class IntLif(Node):
     bias_exp: int
     scale: float
     gate_state: Literal["", "hold", "decay"] = ""
+    reset: Reset = "hard"
+    inclusive: bool = False
+
+    @property
+    def params(self) -> LifParams:
+        """As the arithmetic takes them."""
+        return LifParams(self.vth, self.dv, self.bias, reset=self.reset, inclusive=self.inclusive)
 
     @property
     def bias(self) -> Ints:

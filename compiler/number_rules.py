@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, TensorType
-from pumice.hwsim.arith import ACTIVATION_LIMIT, STATE_LIMIT, shifted
+from pumice.hwsim.arith import ACTIVATION_LIMIT, STATE_LIMIT, Reset, shifted
 from pumice.hwsim.spec import ChipSpec
 
 MAX_LEVELS = 255  # what a recorded level, a byte, holds
@@ -36,8 +37,19 @@ def neurons_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield f"{at(node)}: threshold {node.vth}/{(1 << chip.threshold_bits) - 1}"
         if isinstance(node, i.IntLif) and not 0 <= node.dv <= 4095:
             yield f"{at(node)}: decay {node.dv}/4095"
+        if isinstance(node, i.IntLif):
+            yield from _firing_possible(node, chip)
         if isinstance(node, i.IntLif | i.Levels):
             yield from _bias_in_range(node, chip)
+
+
+def _firing_possible(node: i.IntLif, chip: ChipSpec) -> Iterator[str]:
+    """Chips whose spikes carry no payload have fixed neurons too: v > threshold, then v = 0, in one compartment."""
+    if node.reset not in get_args(Reset):
+        yield f"{at(node)}: unknown reset {node.reset!r}"
+    elif not node.params.stock and chip.graded_bits == 0:
+        what = "reset by subtraction" if node.reset != "hard" else "comparison with >="
+        yield f"{at(node)} of {node.out}: {what} needs programmable neurons, which {chip.name} does not have"
 
 
 def _bias_in_range(node: i.IntLif | i.Levels, chip: ChipSpec) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import nir
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from pumice.compiler.float_nodes import Input
 from pumice.compiler.importer import import_nir
 from pumice.compiler.int_nodes import GradedInput
-from pumice.compiler.ir import Graph
+from pumice.compiler.ir import Change, Graph
+from pumice.compiler.nested import flatten
 from pumice.compiler.nir_file import source_digest
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.partition import partition
 from pumice.compiler.passes.balance_delays import BalanceDelays
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.passes.lower_attention import LowerAttention
+from pumice.compiler.passes.lower_general import LowerGeneral
 from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
 from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
@@ -88,12 +90,26 @@ def quantize(
     """The first half of `compile_nir`: from NIR to integers."""
     imported = import_nir(network, reading)
     check_lowered(imported)
+    if reading is not None:
+        imported = with_timesteps(imported, network, calibration)
+    imported = LowerGeneral()(imported, chip)
     verify(imported, chip, "import-nir")
     check_samples(imported, calibration, "calibration data")
     first: list[Pass] = [FoldBatchNorm(), MergeFactors(calibration, options.factors)]
     folded = run_passes(imported, first, chip, watch)
     integers = Quantize(calibration, options.weight_bits, options.input_bits, progress)
     return Quantized(folded, run_passes(folded, [integers], chip, watch), calibration, source_digest(network))
+
+
+def with_timesteps(graph: Graph, network: nir.NIRGraph, calibration: NDArray[Any]) -> Graph:
+    """A file of another framework does not say how long a sample is: as long as those of the calibration data, [B, T, …]."""
+    node = next(n for n in graph.nodes.values() if isinstance(n, Input))
+    entry = flatten(network).entries[node.name]
+    if (entry and "timesteps" in entry.attributes) or calibration.ndim != len(node.out.shape) + 2:
+        return graph
+    steps = int(calibration.shape[1])
+    change = Change("import-nir", node.name, f"{node.name}: {steps} timesteps a sample, as the calibration data has")
+    return replace(graph, timesteps=max(steps, 1), log=(*graph.log, change))
 
 
 def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Program:

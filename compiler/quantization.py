@@ -2,12 +2,15 @@
 
 A float layer fires when V >= tau * threshold, with V[t] = V[t-1] * (1 - 1/tau) + x[t]: the LIF's 1/tau is folded into
 its threshold. On the integer grid, one unit of x is `scale` current units, the threshold is vth = tau * threshold * scale,
-and the scale is nudged so that vth is a whole number: the threshold itself is never rounded.
+and the scale is nudged so that vth is a whole number: the threshold itself is never rounded. A LIF with a gain of its own has
+threshold / gain in place of tau * threshold; one without leak, dv = 0.
 
-`>=` becomes the chip's strict `>` in one of two ways. "bias": one extra 1/64 of a unit of bias lifts an exact tie over the
-threshold; a membrane strictly below a tie on the layer's own grid stays below, because that grid is coarser than 2/64 for
-the first six steps after a reset (more with shifted counts). "threshold": where the bias needs its
-exponent, so that 1/64 is not representable, the scale is nudged so that the firing limit is 64 vth + 1.
+`>=` becomes the chip's strict `>` in one of two ways, where the reset is to 0 and the leak quick. "bias": one extra 1/64 of
+a unit of bias lifts an exact tie over the threshold; a membrane strictly below a tie on the layer's own grid stays below,
+because that grid is coarser than 2/64 for the first six steps after a reset (more with shifted counts). "threshold": where
+the bias needs its exponent, so that 1/64 is not representable, the scale is nudged so that the firing limit is 64 vth + 1.
+Elsewhere a lift would add up from step to step: neurons that subtract their threshold, or leak so slowly that the lifts
+reach a step of the grid, compare with `>=` themselves ("inclusive"), which stock neurons of Lava do not.
 """
 
 from __future__ import annotations
@@ -21,13 +24,22 @@ from numpy.typing import NDArray
 
 from pumice.compiler.float_nodes import Lif, MultiSpike
 from pumice.errors import InputError
-from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, MEMBRANE_SHIFT, LifParams, lif_step, spike_levels
+from pumice.hwsim.arith import (
+    ACTIVATION_LIMIT,
+    DECAY_UNITY,
+    MEMBRANE_SHIFT,
+    LifParams,
+    Reset,
+    lif_step,
+    spike_levels,
+)
 from pumice.hwsim.spec import ChipSpec
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Tie = Literal["bias", "threshold", "strict"]
+Tie = Literal["bias", "threshold", "strict", "inclusive"]
 UNIT = 1 << MEMBRANE_SHIFT
+LIFTED_TAU = 2 * UNIT  # lifts of 1/64 add up to tau / 64; the grid of even weights has steps of 2
 
 # Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped.
 SCALE_FACTORS = (1.0, 0.9, 0.8, 0.65, 1.1, 1.25, 1.5, 2.0)
@@ -43,10 +55,12 @@ class NeuronIntegers:
     bias_mant: Ints
     bias_exp: int
     tie: Tie
+    reset: Reset = "hard"
 
     def params(self, ndim: int) -> LifParams:
         """As the arithmetic takes them, for a population of `ndim` axes with channels first."""
-        return LifParams(self.vth, self.dv, _effective(self.bias_mant, self.bias_exp, ndim))
+        bias = _effective(self.bias_mant, self.bias_exp, ndim)
+        return LifParams(self.vth, self.dv, bias, reset=self.reset, inclusive=self.tie == "inclusive")
 
     def run(self, current: Ints) -> tuple[Ints, int]:
         """Spikes [T, B, C, …] of the layer from its currents, and the largest |v| seen."""
@@ -101,19 +115,21 @@ def quantize_weights(weight: NDArray[Any], scale: float, bits: int) -> tuple[Int
 
 def neuron_integers(lif: Lif, bias: Floats, scale: float, chip: ChipSpec) -> NeuronIntegers | None:
     """The integers of `lif` with float bias [C] near `scale`, or None where its threshold or bias does not fit the chip."""
-    fold = lif.tau * lif.threshold
+    fold = lif.limit
     vth = max(1, round(fold * scale))
     exact = vth / fold
-    lift = int(lif.comparator == ">=")
+    inclusive = lif.comparator == ">=" and (lif.reset != "hard" or lif.tau >= LIFTED_TAU)
+    lift = int(lif.comparator == ">=" and not inclusive)
+    unlifted: Tie = "inclusive" if inclusive else "strict"
     dv = round(DECAY_UNITY / lif.tau)
     mant = np.rint(bias * exact * UNIT).astype(np.int64) + lift
     if vth >= 1 << chip.threshold_bits:
         return None
     if np.abs(mant).max(initial=0) < _mantissa_limit(chip):
-        return NeuronIntegers(exact, vth, dv, mant, 0, "bias" if lift else "strict")
+        return NeuronIntegers(exact, vth, dv, mant, 0, "bias" if lift else unlifted, lif.reset)
     exact = (vth + lift / UNIT) / fold
     found = _with_exponent(bias * exact * UNIT, chip)
-    return NeuronIntegers(exact, vth, dv, *found, "threshold" if lift else "strict") if found else None
+    return NeuronIntegers(exact, vth, dv, *found, "threshold" if lift else unlifted, lif.reset) if found else None
 
 
 def level_integers(neuron: MultiSpike, bias: Floats, scale: float, chip: ChipSpec) -> LevelIntegers | None:
@@ -229,8 +245,11 @@ def _try_scale(scale: float, layer: LayerProblem, bits: int) -> Iterator[LayerFi
 def input_grid(samples: Floats, bits: int) -> tuple[float, int, int]:
     """Scale and integer range [low, high] for real inputs: of the grids that fit, the one nearest to the samples.
 
-    A power of two is tried beside the full range, because pixel data often lies exactly on such a grid.
+    A power of two is tried beside the full range, because pixel data often lies exactly on such a grid. Samples that are spikes,
+    0 and 1 alone, stay spikes: a wider range would cost the first layer's accumulator the bits of its weights.
     """
+    if samples.size and bool(np.isin(samples, (0, 1)).all()):
+        return 1.0, 0, 1
     signed = bool(samples.min(initial=0) < 0)
     high = (1 << (bits - signed)) - 1
     low = -high - 1 if signed else 0

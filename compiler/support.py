@@ -12,6 +12,7 @@ from pumice.compiler import general_nodes as g
 from pumice.compiler.importer import import_nir
 from pumice.compiler.ir import Change, Graph, Node
 from pumice.compiler.nested import flatten
+from pumice.compiler.passes.lower_general import problem_of
 from pumice.compiler.readings import Reading
 from pumice.errors import PumiceError, UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
@@ -25,6 +26,8 @@ LOWERED = {
     "MultiSpike": "level neurons",
     "MaxPool": "OR neurons, or maxima of currents",
     "Add": "sum neurons",
+    "Pool": "synapses, or neurons that count",
+    "Neuron": "LIF neurons",
     "Reshape": "nothing: same spikes",
     "Attention": "two spike products",
     "Coincidences": "a spike product",
@@ -95,22 +98,16 @@ def lowering(node: Node, graph: Graph, chip: ChipSpec) -> str:
     if isinstance(node, g.Delay | g.Feedback):
         most = int(node.steps.max(initial=0))
         return f"unsupported: delay {most}/{chip.max_delay} steps" if most > chip.max_delay else NOT_YET
-    if isinstance(node, f.Linear):
-        readers = [n for n in graph.nodes.values() if node.name in n.inputs]
-        return LOWERED["Linear"] if readers and all(isinstance(n, f.TimeMean) for n in readers) else NOT_YET
+    problem = problem_of(node)
+    if problem:
+        return NOT_YET if "not lowered" in problem else f"unsupported: {problem}"
     return LOWERED.get(type(node).__name__, NOT_YET)
 
 
 def check_lowered(graph: Graph) -> None:
-    """Raises UnsupportedNode for what runs in float, but which no pass takes to the chip."""
+    """Raises UnsupportedNode for a graph that is not one network of one input and one output."""
     inputs = sum(isinstance(node, f.Input) for node in graph.nodes.values())
     if inputs != 1 or len(graph.outputs) != 1:
         raise UnsupportedNode(
             f"{inputs} inputs and {len(graph.outputs)} outputs", "Pumice compiles graphs with one input and one output"
         )
-    for node in graph.nodes.values():
-        if type(node).__module__ == g.__name__:
-            raise UnsupportedNode(
-                f"node {node.source!r}: {type(node).__name__} runs in float, but is not lowered to a chip yet",
-                "`pumice inspect FILE --chip CHIP` lists what each node becomes",
-            )

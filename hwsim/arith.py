@@ -25,6 +25,7 @@ STATE_LIMIT = 1 << 23  # u and v are 24-bit signed
 ACTIVATION_LIMIT = 1 << 17  # |a_in| below this cannot wrap u
 PATCH_VALUES = 1 << 24  # patches of a convolution held at once: bounds memory, changes nothing else
 NO_CURRENT_MEMORY = 4095  # du whose offset of 1 makes u forget everything
+Reset = Literal["hard", "soft", "next", "both"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,23 @@ class LifParams:
     """A population of LIF neurons in fixed point.
 
     vth: threshold mantissa, 17 bits, compared as `v > vth << 6`. dv, du: 12-bit decays, of 4096. bias: effective bias
-    (mantissa << exponent), in 1/64 weight units, broadcastable to the population. reset: "hard" to 0, or "soft" by
-    subtracting the threshold.
+    (mantissa << exponent), in 1/64 weight units, broadcastable to the population. reset: "hard" to 0, or by subtracting the
+    threshold: at the spike ("soft"); one step later, after the decay ("next"); or at the spike and, from a v that is still
+    beyond the threshold, once more for the next step's comparison ("both", snnTorch without reset_delay). inclusive: compared as
+    `v >= vth << 6`. Stock Lava has "hard" and `>` only.
     """
 
     vth: int
     dv: int
     bias: Ints
     du: int = NO_CURRENT_MEMORY
-    reset: Literal["hard", "soft"] = "hard"
+    reset: Reset = "hard"
+    inclusive: bool = False
+
+    @property
+    def stock(self) -> bool:
+        """Whether stock Lava has such neurons."""
+        return self.reset == "hard" and not self.inclusive
 
 
 def decay(x: Ints, rate: int) -> Ints:
@@ -68,11 +77,26 @@ def saturate(v: Ints) -> Ints:
 def lif_step(u: Ints, v: Ints, a_in: Ints, params: LifParams) -> tuple[Ints, Ints, Bools]:
     """One timestep of a LIF population. u, v, a_in: any common shape; returns the new u, v and the spikes."""
     u = wrap_current(decay(u, params.du + 1) + (a_in << MEMBRANE_SHIFT))
-    v = saturate(decay(v, params.dv) + u + params.bias)
     threshold = params.vth << MEMBRANE_SHIFT
-    spikes = v > threshold
-    after = np.where(spikes, 0 if params.reset == "hard" else v - threshold, v)
+    late = params.reset in ("next", "both")
+    owed = threshold * beyond(v, threshold, params.inclusive) if late else 0
+    v = saturate(decay(v, params.dv) + u + params.bias - owed)
+    spikes = beyond(v, threshold, params.inclusive)
+    match params.reset:
+        case "hard":
+            after = np.where(spikes, 0, v)
+        case "soft":
+            after = v - threshold * spikes
+        case "next":
+            after = v
+        case "both":
+            after = saturate(v + owed - threshold * spikes)
     return u, after, spikes
+
+
+def beyond(v: Ints, threshold: int, inclusive: bool) -> Bools:
+    """Where a membrane is beyond its threshold, or, inclusive, at it."""
+    return v >= threshold if inclusive else v > threshold
 
 
 def gated_lif_step(

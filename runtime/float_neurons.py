@@ -14,9 +14,12 @@ from pumice.compiler import general_nodes as g
 
 
 class LifCell:
-    """`float_nodes.Lif`: v += (x - v) / tau, reset to 0."""
+    """`float_nodes.Lif` as files are read: v += (x - v) / tau, reset to 0. Other LIF neurons are `NeuronCell`s until a compiler
+    lowers them."""
 
     def __init__(self, node: f.Lif) -> None:
+        if node.gain is not None or node.reset != "hard":
+            raise TypeError("a lowered LIF layer has no torch executor")
         self.node = node
         self.v: Tensor | None = None
 

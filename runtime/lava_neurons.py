@@ -11,6 +11,7 @@ from pumice.compiler import int_nodes as i
 from pumice.hwsim import arith
 from pumice.hwsim.lava.memoryless import Levels, Membrane
 from pumice.hwsim.lava.neurons import GatedLif, Readout
+from pumice.hwsim.lava.own_lif import OwnLif
 from pumice.runtime.lava_network import Network, joined, size, summed
 
 
@@ -18,7 +19,9 @@ def add_neurons(network: Network, node: i.Neurons) -> Any:
     """The neurons of a node; returns the OutPort of what they send."""
     match node:
         case i.IntLif():
-            return add_lif(network, node) if node.gate_state == "" else add_gated_lif(network, node)
+            if node.gate_state != "":
+                return add_gated_lif(network, node)
+            return add_lif(network, node) if node.params.stock else add_own_lif(network, node)
         case i.Levels():
             return add_levels(network, node)
         case i.Membrane():
@@ -44,11 +47,23 @@ def add_lif(network: Network, node: i.IntLif) -> Any:
     return joined(network, node, lif.s_out, lif.a_in)
 
 
+def add_own_lif(network: Network, node: i.IntLif) -> Any:
+    """Ours: they subtract their threshold, or compare with `>=`."""
+    own = OwnLif(
+        shape=node.out.shape,
+        params=node.params,
+        timesteps=network.job.graph.timesteps,
+        lag=network.lag(node),
+        name=node.name,
+    )
+    return joined(network, node, own.s_out, own.a_in)
+
+
 def add_gated_lif(network: Network, node: i.IntLif) -> Any:
     """Ours: a mask rules them."""
     gated = GatedLif(
         shape=node.out.shape,
-        params=arith.LifParams(node.vth, node.dv, node.bias),
+        params=node.params,
         state=node.gate_state,
         timesteps=network.job.graph.timesteps,
         lag=network.lag(node),

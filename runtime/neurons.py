@@ -15,7 +15,7 @@ def run_lif(node: i.IntLif, inputs: list[Ints]) -> tuple[Ints, Ints]:
     """Spikes [T, B, C, …] of a layer, and its active neurons. A neuron is active in a step when it is routed and has an
     input, a bias or a membrane to update."""
     current = inputs[0]
-    params = arith.LifParams(node.vth, node.dv, node.bias)
+    params = node.params
     u = v = np.zeros_like(current[0])
     spikes = np.empty_like(current)
     active = np.empty((current.shape[0], *current.shape[2:]), np.int64)

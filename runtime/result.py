@@ -15,7 +15,8 @@ from pumice.hwsim.counters import CountTable
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """outputs: integer totals of the read-out [B, K]; logits: the same in the float model's units.
+    """outputs: integer totals of the read-out [B, K]; logits: the same in the float model's units. Of a network that ends in
+    neurons, the output is how many spikes each of the K sent over the sample's timesteps; the train itself is in `spikes`.
 
     spikes: per LIF layer, [T, B, C, …] uint8 (empty unless recorded). masks: per mask node, [T, B, N] (as spikes).
     counts: per layer, core and step, summed over samples; None where the backend does not count.

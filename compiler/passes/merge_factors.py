@@ -51,16 +51,19 @@ class MergeFactors:
 
 
 def factor_pairs(graph: Graph) -> list[tuple[f.Conv, f.Conv]]:
-    """Pairs of token-wise convolutions of which the first is read by the second alone."""
+    """Pairs of token-wise convolutions of which the first is read by the second alone; of a longer chain the first two, the next
+    two, and so on, so that no convolution is in two pairs."""
     readers = graph.consumers()
-    pairs = []
+    pairs: list[tuple[f.Conv, f.Conv]] = []
+    taken: set[str] = set()
     for node in graph.nodes.values():
         after = readers[node.name]
-        if len(after) == 1 and _token_wise(node) and _token_wise(after[0]):
+        if len(after) == 1 and node.name not in taken and _token_wise(node) and _token_wise(after[0]):
             first, second = node, after[0]
             assert isinstance(first, f.Conv)
             assert isinstance(second, f.Conv)
             pairs.append((first, second))
+            taken.add(second.name)
     return pairs
 
 

@@ -14,8 +14,9 @@ from pumice.compiler.evaluate import evaluate
 from pumice.compiler.ir import Change, Graph, Node, TensorType, rebuilt
 from pumice.compiler.quantization import input_grid
 from pumice.compiler.quantizers.attention import quantize_attention, quantize_coincidences, quantize_spike_gate
-from pumice.compiler.quantizers.context import Context, Made, Neuron, expect_reader, is_fused
+from pumice.compiler.quantizers.context import Context, Made, Neuron, expect_reader, is_fused, positioned
 from pumice.compiler.quantizers.layers import quantize_layer, quantize_reader
+from pumice.compiler.quantizers.pools import counted_output, quantize_sum_pool
 from pumice.compiler.quantizers.readout import is_folded_mean, quantize_readout
 from pumice.compiler.quantizers.streams import quantize_membrane, quantize_sum, quantize_token_mean, stream_grids
 from pumice.errors import UnsupportedNode
@@ -44,7 +45,11 @@ class Quantize:
             for new, change in _convert(node, c):
                 c.done[new.name] = new
                 changes += [change] if change else []
-        return rebuilt(graph, c.done.values(), "quantized", changes)
+        if isinstance(graph.nodes[graph.output], f.Lif | f.MultiSpike):
+            for new, change in counted_output(graph.output, c):
+                c.done[new.name] = new
+                changes += [change] if change else []
+        return rebuilt(graph, c.done.values(), "quantized", changes, output=list(c.done)[-1])
 
 
 def _convert(node: Node, c: Context) -> Made:
@@ -59,6 +64,8 @@ def _convert(node: Node, c: Context) -> Made:
         case f.Attention() | f.Coincidences():
             expect_reader(node, c.readers, (f.Lif, f.MultiSpike) if isinstance(node, f.Attention) else (f.Lif,))
             return []
+        case f.SumPool():
+            return quantize_sum_pool(node, c)
         case f.Add():
             return quantize_sum(node, c)
         case f.SpikeGate():
@@ -79,7 +86,8 @@ def _input(node: f.Input, c: Context) -> tuple[Node, Change]:
     scale, low, high = input_grid(samples, c.input_bits)
     out = TensorType(node.out.shape, "graded", low, high)
     error = float(np.abs(np.rint(samples * scale) / scale - samples).max())
-    text = f"{node.name}: real input as {c.input_bits}-bit graded spikes, scale {scale:g}, largest error {error:.3g}"
+    real = f"real input as {c.input_bits}-bit graded spikes, scale {scale:g}, largest error {error:.3g}"
+    text = f"{node.name}: {'spikes, taken as they are' if high == 1 else real}"
     change = Change("quantize", node.name, text, {"scale": scale, "bits": c.input_bits, "max_error": error})
     return i.GradedInput(node.name, (), out, node.source, scale), change
 
@@ -105,7 +113,7 @@ def _neurons(node: Neuron, c: Context) -> Made:
 def _structural(node: Node, c: Context) -> Node:
     """Nodes that move payloads without weights."""
     parts = [c.done[name].out for name in node.inputs]
-    kept = replace(parts[0], shape=node.out.shape)
+    kept = replace(parts[0], shape=positioned(node.out.shape))
     match node:
         case f.Reshape():
             return i.Reshape(node.name, node.inputs, kept, node.source)

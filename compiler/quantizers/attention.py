@@ -88,7 +88,7 @@ def _count_grid(
         raise InputError(f"node {neuron.source!r}: no level thresholds at {unit:g} counts per unit", "")
     folded = replace(neuron, threshold=neuron.threshold * unit)
     for shift in range(MAX_COUNT_SHIFT + 1):
-        vth = folded.tau * folded.threshold * (1 << shift)
+        vth = folded.limit * (1 << shift)
         whole = abs(vth - round(vth)) < 1e-9 and vth >= 1
         if whole or largest << (shift + 1) > CURRENT or shift == MAX_COUNT_SHIFT:
             found = neuron_integers(folded, zeros, float(1 << shift), chip)

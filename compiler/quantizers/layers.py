@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pumice.compiler import float_nodes as f
@@ -36,13 +38,16 @@ def quantize_layer(conv: f.Conv, neuron: Neuron, c: Context) -> Made:
         currents=lambda weight: run_synapse(conv, weight, c),
         mean_current=channel_mean(c.values[conv.name]) - bias,
         integers=lambda bias, scale: integers_of(neuron, bias, scale, c),
-        target=target_of(neuron, c),
+        target=target_of(neuron, c).reshape(*c.values[neuron.name].shape[:2], *positioned(neuron.out.shape)),
     )
     fit = fit_layer(layer, c.weight_bits)
-    out = TensorType(conv.out.shape, "current", -fit.worst_current, fit.worst_current)
+    out = TensorType(positioned(conv.out.shape), "current", -fit.worst_current, fit.worst_current)
     where = (conv.stride, conv.padding, fit.neurons.scale, conv.groups)
     synapse = i.Synapse(conv.name, conv.inputs, out, conv.source, fit.weight, *where)
-    return [(synapse, None), (neurons(neuron, neuron.inputs[0], fit.neurons), _layer_change(neuron, fit))]
+    return [
+        (synapse, None),
+        (neurons(neuron, neuron.inputs[0], fit.neurons), _layer_change(neuron, fit, c.graph.timesteps)),
+    ]
 
 
 def quantize_reader(neuron: Neuron, c: Context) -> Made:
@@ -85,7 +90,8 @@ def neurons(neuron: Neuron, current: str, n: NeuronIntegers | LevelIntegers) -> 
         return i.Levels(*common, out, neuron.source, n.thresholds, *bias, n.scale, neuron.norm)
     assert isinstance(n, NeuronIntegers)
     out = TensorType(shape, "spike", 0, 1)
-    return i.IntLif(*common, out, neuron.source, n.vth, n.dv, n.bias_mant, n.bias_exp, n.scale)
+    lif = i.IntLif(*common, out, neuron.source, n.vth, n.dv, n.bias_mant, n.bias_exp, n.scale)
+    return replace(lif, reset=n.reset, inclusive=n.tie == "inclusive")
 
 
 def _limit(n: NeuronIntegers | LevelIntegers) -> str:
@@ -100,7 +106,7 @@ def _numbers(n: NeuronIntegers | LevelIntegers) -> dict[str, object]:
     return {"thresholds": [int(t) for t in n.thresholds], "bias_exp": n.bias_exp}
 
 
-def _layer_change(neuron: Neuron, fit: LayerFit) -> Change:
+def _layer_change(neuron: Neuron, fit: LayerFit, timesteps: int) -> Change:
     bits = fit.worst_current.bit_length()
     seen = fit.observed_current.bit_length()
     data = {
@@ -110,7 +116,7 @@ def _layer_change(neuron: Neuron, fit: LayerFit) -> Change:
         "worst_current_bits": bits,
         "observed_current_bits": seen,
     } | _numbers(fit.neurons)
-    membrane, more = _membrane(neuron, fit)
+    membrane, more = _membrane(neuron, fit, timesteps)
     text = (
         f"{neuron.name}: scale {fit.neurons.scale:.4g}, {_threshold(neuron, fit.neurons)}, worst accumulator {bits} of 17 bits "
         f"(seen {seen}), {membrane}{fit.clipped} weights clipped, spike mismatch {fit.mismatch:.2%}"
@@ -124,10 +130,11 @@ def _threshold(neuron: Neuron, n: NeuronIntegers | LevelIntegers) -> str:
     return _limit(n)
 
 
-def _membrane(neuron: Neuron, fit: LayerFit) -> tuple[str, dict[str, object]]:
+def _membrane(neuron: Neuron, fit: LayerFit, timesteps: int) -> tuple[str, dict[str, object]]:
     if not isinstance(neuron, f.Lif):
         return "", {}
-    worst = (int(fit.worst_current * neuron.tau) << arith.MEMBRANE_SHIFT).bit_length()
+    steps = timesteps if np.isinf(neuron.tau) else neuron.tau  # how many currents a membrane adds up
+    worst = (int(fit.worst_current * steps) << arith.MEMBRANE_SHIFT).bit_length()
     seen = fit.observed_membrane.bit_length()
     saturates = ", saturates in the worst case" if worst > 23 else ""
     data: dict[str, object] = {

@@ -10,7 +10,17 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Change, Graph, Node, TensorType
 from pumice.compiler.quantization import quantize_weights, worst_current
-from pumice.compiler.quantizers.context import PASS, Context, Floats, Grid, Ints, Made, channel_mean, is_fused
+from pumice.compiler.quantizers.context import (
+    PASS,
+    Context,
+    Floats,
+    Grid,
+    Ints,
+    Made,
+    channel_mean,
+    is_fused,
+    positioned,
+)
 from pumice.compiler.streams import scale_of
 from pumice.errors import UnsupportedNode
 from pumice.hwsim import arith
@@ -121,11 +131,11 @@ def quantize_membrane(conv: f.Conv, name: str, streams: tuple[str, ...], c: Cont
     shifted = arith.shifted(current, shift)
     drift = channel_mean(shifted) - (channel_mean(c.values[conv.name]) - conv.bias) * scale
     bias = np.rint(np.asarray(conv.bias, np.float64) * scale - drift).astype(np.int64)
-    out = TensorType(conv.out.shape, "graded", -limit, limit)
+    out = TensorType(positioned(conv.out.shape), "graded", -limit, limit)
     synapse_name = conv.name if name != conv.name else f"{conv.name}.synapse"
     synapse = _synapse(conv, synapse_name, weight, worst, scale / 2.0**shift)
     node = i.Membrane(name, (synapse.name, *streams), out, c.graph.nodes[name].source, shift, bias, scale)
-    ideal = c.values[conv.name] * scale
+    ideal = (c.values[conv.name] * scale).reshape(shifted.shape)
     error = float(np.abs(shifted + node.bias - ideal).mean() / scale)
     text = (
         f"{name}: stream of real values, scale {scale:g}, range ±{limit / scale:.3g}, current shifted by {shift}, worst "
@@ -152,11 +162,13 @@ def run_synapse(conv: f.Conv, weight: Ints, c: Context) -> Ints:
     """Currents of a convolution with integer weights on calibration data."""
     x, out = c.payload(conv.inputs[0]), c.done[conv.inputs[0]].out
     bound = max(abs(out.low), out.high)
-    return arith.synaptic_currents(x, weight, conv.stride, conv.padding, bound, len(conv.out.shape), conv.groups)
+    return arith.synaptic_currents(
+        x, weight, conv.stride, conv.padding, bound, len(positioned(conv.out.shape)), conv.groups
+    )
 
 
 def _synapse(conv: f.Conv, name: str, weight: Ints, worst: int, scale: float) -> i.Synapse:
-    out = TensorType(conv.out.shape, "current", -worst, worst)
+    out = TensorType(positioned(conv.out.shape), "current", -worst, worst)
     return i.Synapse(name, conv.inputs, out, conv.source, weight, conv.stride, conv.padding, scale, conv.groups)
 
 

@@ -13,6 +13,7 @@ from pumice.errors import PumiceError
 from pumice.runtime.cli.compile import compile_command
 from pumice.runtime.cli.demo import demo_command
 from pumice.runtime.cli.energy import energy_command
+from pumice.runtime.cli.explain import explain_command
 from pumice.runtime.cli.export import export_command
 from pumice.runtime.cli.inspect import inspect_command
 from pumice.runtime.cli.prune import prune_commands
@@ -41,6 +42,7 @@ def build() -> typer.Typer:
     app.command("run")(run_command)
     app.command("validate")(validate_command)
     app.command("inspect")(inspect_command)
+    app.command("explain")(explain_command)
     app.command("energy")(energy_command)
     app.callback()(_root)
     return app

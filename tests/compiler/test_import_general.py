@@ -118,11 +118,11 @@ def test_plain_nodes_stay_those_that_the_passes_lower() -> None:
 
 
 def test_the_compiler_refuses_by_name_what_only_runs_in_float() -> None:
-    graph = chain((2,), (2,), n=fire((2,)))
     calibration = np.zeros((3, 1, 2))
     with pytest.raises(UnsupportedNode, match="'n': IF is not supported"):
-        compile_nir(graph, calibration, load_chip("loihi2"), _options())
-    with pytest.raises(UnsupportedNode, match="'n': Neuron runs in float, but is not lowered"):
+        compile_nir(chain((2,), (2,), n=fire((2,))), calibration, load_chip("loihi2"), _options())
+    graph = chain((2,), (2,), n=nir.Threshold(np.ones(2)), m=fire((2,)))
+    with pytest.raises(UnsupportedNode, match="'n': Threshold runs in float, but is not lowered"):
         compile_nir(graph, calibration, load_chip("loihi2"), _options(), reading=NIR)
 
 

@@ -1,0 +1,114 @@
+"""One quantized node alone: run in integers on what the float network gives it, beside the float node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import float_nodes as f
+from pumice.compiler import int_nodes as i
+from pumice.compiler.evaluate import attention, lif_update
+from pumice.compiler.ir import Graph, Node
+from pumice.compiler.streams import scale_of
+from pumice.hwsim import arith
+from pumice.hwsim.spec import ChipSpec
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """floats: the folded network; integers: the quantized one. values: per float node [T, B, …] on calibration data."""
+
+    floats: Graph
+    integers: Graph
+    values: Mapping[str, Floats]
+    chip: ChipSpec
+    weight_bits: int
+
+    def scale(self, name: str) -> float:
+        """Payload units of a stream per float unit."""
+        return scale_of(name, self.integers.nodes)
+
+    def payload(self, name: str) -> Ints:
+        """The integers of a stream on calibration data, [T, B, …], as the float network makes them."""
+        out = self.integers.nodes[name].out
+        values = np.clip(np.rint(self.values[name] * self.scale(name)), out.low, out.high).astype(np.int64)
+        return np.asarray(values.reshape(*values.shape[:2], *out.shape))
+
+    def current(self, node: Node) -> Ints:
+        """The integer currents that a synapse, stream or product gives to its neurons, [T, B, …]."""
+        inputs = [self.payload(name) for name in node.inputs]
+        match node:
+            case i.Synapse():
+                source = self.integers.nodes[node.inputs[0]].out
+                x_max, rank = max(abs(source.low), source.high), len(node.out.shape)
+                return arith.synaptic_currents(
+                    inputs[0], node.weight, node.stride, node.padding, x_max, rank, node.groups
+                )
+            case i.OneToOne():
+                return inputs[0]
+            case i.IntAttention():
+                q, k, v = (x.astype(np.float64) for x in inputs)
+                return attention(q, k, v, node.heads).astype(np.int64) << node.shift
+            case i.SpikeMatmul():
+                bound = node.out.high >> node.shift
+                return arith.spike_matmul(node.pattern, inputs[0], inputs[1], node.heads, node.shift, bound)
+            case _:
+                raise TypeError(f"no current of {type(node).__name__}")
+
+    def current_scale(self, node: Node) -> float:
+        """Current units per float unit of what the neurons after `node` receive."""
+        match node:
+            case i.Synapse():
+                return node.scale
+            case i.OneToOne():
+                return self.scale(node.inputs[0])
+            case i.IntAttention():
+                product = self.floats.nodes[node.name]
+                assert isinstance(product, f.Attention)
+                return float(prod(self.scale(name) for name in node.inputs) / product.scale * (1 << node.shift))
+            case i.SpikeMatmul():
+                return float(1 << node.shift)
+            case _:
+                raise TypeError(f"no current of {type(node).__name__}")
+
+
+def integer_membrane(current: Ints, params: arith.LifParams) -> tuple[Ints, Ints]:
+    """v, in 1/64 current units, as it is compared with the threshold, and the spikes; both shaped as current, [T, B, …]."""
+    late = params.reset in ("next", "both")
+    probe = replace(params, reset="next" if late else "soft")  # what these leave of v says what it was
+    threshold = 0 if late else params.vth << arith.MEMBRANE_SHIFT
+    u = v = np.zeros_like(current[0])
+    compared, spikes = np.empty_like(current), np.empty_like(current)
+    for t in range(current.shape[0]):
+        _, left, fired = arith.lif_step(u, v, current[t], probe)
+        compared[t] = left + threshold * fired
+        u, v, spikes[t] = arith.lif_step(u, v, current[t], params)
+    return compared, spikes
+
+
+def float_membrane(x: Floats, node: f.Lif) -> Floats:
+    """v of a float LIF as it is compared with the threshold, from its input x [T, B, …]."""
+    late = node.reset in ("next", "both")
+    probe = replace(node, reset="next" if late else "soft")
+    threshold = 0.0 if late else node.threshold
+    v = np.zeros_like(x[0])
+    compared = np.empty_like(x)
+    for t in range(x.shape[0]):
+        left, fired = lif_update(v, x[t], probe)
+        compared[t] = left + threshold * fired
+        v, _ = lif_update(v, x[t], node)
+    return compared
+
+
+def same_so_far(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+    """Per neuron and step of [T, B, …], whether both have sent the same at every earlier step."""
+    equal = np.logical_and.accumulate(first == second, axis=0)
+    return np.concatenate([np.ones_like(equal[:1]), equal[:-1]])

@@ -1,0 +1,95 @@
+"""The formulas of inputs, streams, counts and the read-out, with their numbers: what has no threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pumice.compiler import float_nodes as f
+from pumice.compiler import int_nodes as i
+from pumice.compiler.explain_formulas import channels, number, signed
+from pumice.compiler.explain_runs import Floats, Ints, Look
+from pumice.compiler.explanation import Step
+from pumice.hwsim import arith
+
+
+def membrane_steps(node: i.Membrane, conv: f.Conv, current: Ints, largest: float, look: Look) -> list[Step]:
+    """Scale, shift and bias of a stream of real values. largest: the largest value on it, calibration data."""
+    scale, limit = node.scale, node.out.high
+    exponent = int(np.log2(scale))
+    text = f"floor(log2({limit}/(2·{number(largest)}))) = {exponent}"
+    rule = "floor(log2(limit/(2·largest)))"
+    grid = Step(
+        "log2(s)",
+        rule,
+        text,
+        {"limit": limit, "largest": largest},
+        exponent,
+        f"s = {scale:g}, range ±{number(limit / scale)}",
+    )
+    shifted = arith.shifted(current, node.shift)
+    bias = np.asarray(conv.bias, np.float64)
+    drift = channels(shifted) - (channels(look.values[conv.name]) - conv.bias) * scale
+    top = int(np.abs(node.bias_values).argmax())
+    found = np.rint(bias * scale - drift).astype(np.int64)
+    if not np.array_equal(found, node.bias_values):
+        raise RuntimeError(f"node {node.source!r}: the compiled bias is not what its formula gives")
+    shown = f"rint({number(bias[top])}·{scale:g} {signed(-drift[top])}) = {node.bias_values[top]}"
+    numbers = {"b": bias.tolist(), "d": drift.tolist(), "s": scale}
+    remark = f"channel {top}; d: the mean error of the rounded weights, in payload units, taken off"
+    return [
+        grid,
+        shift_step(node, scale),
+        Step("bias", "rint(b·s - d)", shown, numbers, node.bias_values.tolist(), remark),
+    ]
+
+
+def shift_step(node: i.Membrane, scale: float) -> Step:
+    """What brings the current onto the stream's grid."""
+    synapse = scale / 2.0**node.shift
+    text = f"log2({scale:g}/{number(synapse)}) = {node.shift}"
+    how = "halves up" if node.shift < 0 else "exact"
+    remark = f"current · 2^{node.shift}, {how}: the weights have a finer grid of their own" if node.shift < 0 else how
+    return Step("shift", "log2(s/s_current)", text, {"s": scale, "s_current": synapse}, node.shift, remark)
+
+
+def input_step(node: i.GradedInput, samples: Floats) -> Step:
+    """Samples as graded spikes, of the largest."""
+    at = np.unravel_index(int(np.abs(samples).argmax()), samples.shape)
+    x = float(samples[at])
+    low, high = node.out.low, node.out.high
+    ideal = np.rint(samples * node.scale)
+    clipped = float(((ideal < low) | (ideal > high)).mean())
+    value = int(np.clip(np.rint(x * node.scale), low, high))
+    text = f"clip(rint({number(x)}·{number(node.scale)}), {low}, {high}) = {value}"
+    remark = f"the largest sample; {clipped:.2%} of all samples clipped"
+    return Step(
+        "x_int", "clip(rint(x·s), low, high)", text, {"x": x, "s": node.scale, "low": low, "high": high}, value, remark
+    )
+
+
+def offset_step(node: i.Readout, linear: f.Linear, scale: float, unit: float) -> Step:
+    """Where the read-out starts. scale: integer units per unit of the head's weight; unit: payload units in one unit of what the
+    head reads, summed over tokens and steps."""
+    bias = np.asarray(linear.bias, np.float64)
+    top = int(np.abs(node.offset).argmax())
+    text = f"rint({number(bias[top])}·{number(scale)}·{number(unit)}) = {node.offset[top]}"
+    remark = f"class {top}; u: payload units in one unit of the mean over tokens and steps"
+    return Step(
+        "offset", "rint(b·s·u)", text, {"b": bias.tolist(), "s": scale, "u": unit}, node.offset.tolist(), remark
+    )
+
+
+def count_step(node: i.IntAttention | i.SpikeMatmul, scale: float) -> Step:
+    """The shift of attention's counts, which are exact. scale: shifted counts per float unit."""
+    unit = scale / (1 << node.shift)
+    text = f"log2({number(scale)}/{number(unit)}) = {node.shift}"
+    remark = f"counts of coincidences are integers: {number(unit)} of them are one float unit, s = {number(scale)}"
+    return Step("shift", "log2(s/s_count)", text, {"s": scale, "s_count": unit}, node.shift, remark)
+
+
+def token_sum_step(node: i.TokenSum, unit: float, tokens: int) -> Step:
+    """The shift of a sum over tokens. unit: payload units of its input per float unit; tokens: the mean's divisor."""
+    text = f"log2({number(unit)}·{tokens}/{number(node.scale)}) = {node.shift}"
+    remark = f"sum · 2^-{node.shift}, halves up, so that it fits a payload" if node.shift else "exact"
+    numbers = {"unit": unit, "tokens": tokens, "s": node.scale}
+    return Step("shift", "log2(unit·tokens/s)", text, numbers, node.shift, remark)

@@ -1,0 +1,82 @@
+"""pumice explain: how a NIR file's parameters become integers, with the numbers, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pumice.compiler.explain import explain_nir
+from pumice.compiler.nir_file import read_nir
+from pumice.compiler.options import CompileOptions
+from pumice.hwsim.spec import load_chip
+from pumice.runtime.cli import reading_options as r
+from pumice.runtime.cli.common import console, read_samples, write_json
+from pumice.runtime.cli.progress import progress_bar
+from pumice.runtime.explain_report import exact_line, explain_dict, network_table, node_lines
+
+
+def explain_command(
+    network: Annotated[Path, typer.Argument(help="The .nir file.")],
+    calibration: Annotated[
+        str,
+        typer.Option(
+            help="Samples to choose scales with, and to measure on: a .npy array [samples, …], `digits`, or a zoo model whose "
+            "data set to use."
+        ),
+    ],
+    node: Annotated[str, typer.Option(help="Only this node, with its formulas; without it, a table of all.")] = "",
+    chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
+    input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
+    factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
+    json: Annotated[Path | None, typer.Option(help="Also write everything, with the numbers whole, as JSON.")] = None,
+    from_: r.From = None,
+    dt: r.Dt = None,
+    decay: r.Decay = None,
+    gain: r.Gain = None,
+    if_gain: r.IfGain = None,
+    comparator: r.Comparator = None,
+    reset: r.Reset = None,
+    reset_at: r.ResetAt = None,
+    v_reset: r.VReset = None,
+    spikes: r.Spikes = None,
+    floor: r.Floor = None,
+    start: r.Start = None,
+    leaky_current: r.LeakyCurrent = None,
+    recurrence: r.Recurrence = None,
+) -> None:
+    """Show how float parameters become integers, what was rounded, clipped or shifted, and what it costs on calibration data."""
+    options = CompileOptions(weight_bits, input_bits, factors=factors)  # type: ignore[arg-type]
+    reading = r.chosen_reading(
+        from_,
+        dt=dt,
+        decay=decay,
+        gain=gain,
+        if_gain=if_gain,
+        comparator=comparator,
+        reset=reset,
+        reset_at=reset_at,
+        v_reset=v_reset,
+        spikes=spikes,
+        floor=floor,
+        start=start,
+        leaky_current=leaky_current,
+        recurrence=recurrence,
+    )
+    spec = load_chip(chip)
+    samples = read_samples(calibration, "calibration").inputs
+    with progress_bar("quantizing") as progress:
+        found = explain_nir(read_nir(network), samples, spec, options, progress, reading, node)
+    write_json(json, explain_dict(found, spec, options))
+    out = console()
+    if node:
+        for line in node_lines(found[0]):
+            out.print(line, soft_wrap=True)
+        return
+    out.print(network_table(found))
+    out.print(
+        "errors: of each node alone on the float network's input, in float units; alike: while it has sent the same"
+    )
+    out.print(exact_line(found))
