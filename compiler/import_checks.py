@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import networkx as nx
+import nir
+import numpy as np
 
 from pumice.compiler import float_nodes as f
-from pumice.compiler.ir import Node, Shape
-from pumice.errors import InputError
+from pumice.compiler.cycles import wiring
+from pumice.compiler.ir import Change, Node, Shape
+from pumice.compiler.nested import FlatGraph
+from pumice.errors import InputError, UnsupportedNode
+
+
+def check_flow(flat: FlatGraph) -> None:
+    """Raises UnsupportedNode for a node that no input reaches, or that leads to no output."""
+    inputs, outputs = flat.named(nir.Input), flat.named(nir.Output)
+    fed = next((n for n in flat.named(nir.Input) if flat.sources[n]), "")
+    if fed:
+        raise UnsupportedNode(f"input {fed!r} is fed by {flat.sources[fed][0]!r}", "inputs come from outside")
+    for name in flat.nodes:
+        if not flat.sources[name] and name not in inputs:
+            raise UnsupportedNode(f"node {name!r} has no input", "connect it or remove it")
+    graph = wiring(flat.sources)
+    reached = set(inputs).union(*(nx.descendants(graph, name) for name in inputs))
+    useful = set(outputs).union(*(nx.ancestors(graph, name) for name in outputs))
+    for name in flat.nodes:
+        if name not in reached:
+            raise UnsupportedNode(f"node {name!r} is reached from no input", "connect it or remove it")
+        if name not in useful:
+            raise UnsupportedNode(f"node {name!r} leads to no output", "connect it or remove it")
+
+
+def check_outputs(flat: FlatGraph, nodes: Mapping[str, Node], outputs: Sequence[tuple[str, str]]) -> list[Change]:
+    """What the outputs' declared shapes get wrong."""
+    changes = []
+    for name, source in outputs:
+        declared = next(iter(flat.nodes[name].output_type.values()), None)
+        shape = nodes[source].out.shape
+        if declared is not None and tuple(int(n) for n in np.ravel(declared)) != shape:
+            text = f"{name}: repaired: declared {np.ravel(declared).tolist()}, {source!r} gives {shape}"
+            changes.append(Change("import-nir", source, text, {"repaired": True}))
+    return changes
 
 
 def check_shapes(nodes: Mapping[str, Node]) -> None:

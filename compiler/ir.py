@@ -64,7 +64,8 @@ class Change:
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Nodes in topological order. `timesteps`: T of one sample; `encoding`: "repeat" shows a static sample T times,
-    "frames" takes `[T, …]` samples. `log`: what the passes so far changed."""
+    "frames" takes `[T, …]` samples. `log`: what the passes so far changed. `outputs`: for each NIR output the node that feeds
+    it, as imported; `output` is the first of them."""
 
     nodes: Mapping[str, Node]
     output: str
@@ -72,6 +73,7 @@ class Graph:
     timesteps: int
     encoding: Literal["repeat", "frames"]
     log: tuple[Change, ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
 
     def consumers(self) -> dict[str, list[Node]]:
         """For each node name, the nodes that read it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,34 @@ import h5py
 import nir
 import numpy as np
 
-from pumice.errors import InputError
+from pumice.compiler.ir import Change
+from pumice.compiler.nir_guard import check_file
+from pumice.compiler.nir_unchecked import build_graph
+from pumice.errors import InputError, PumiceError
 
-SIZE_LIMIT = 8 << 30  # declared bytes of all arrays; a small file can declare far more than it holds
+
+@dataclass(frozen=True, eq=False)
+class NirFile:
+    """repairs: what had to be mended so that the graph could be read at all, for the log of the import."""
+
+    graph: nir.NIRGraph
+    repairs: tuple[Change, ...]
 
 
 def read_nir(path: Path) -> nir.NIRGraph:
     """The graph in `path`. Raises InputError for a missing, truncated or foreign file."""
+    return read_nir_file(path).graph
+
+
+def read_nir_file(path: Path) -> NirFile:
+    """The graph in `path`; where NIR's own type check refuses it, without that check. Raises InputError as `read_nir`."""
     if not path.is_file():
         raise InputError(f"{path}: no such file", "give the path of a .nir file, e.g. one written by `pumice export`")
     try:
         with h5py.File(path, "r") as file:
-            _check(file, path)
-        return nir.read(path)
-    except InputError:
+            check_file(file, path)
+        return _read(path)
+    except PumiceError:
         raise
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error})", "is it a .nir file, and whole?") from error
@@ -32,17 +47,17 @@ def read_nir(path: Path) -> nir.NIRGraph:
         raise InputError(f"{path}: not a NIR graph ({type(error).__name__}: {error})", "export it again") from error
 
 
-def _check(file: h5py.File, path: Path) -> None:
-    if "node" not in file:
-        raise InputError(
-            f"{path}: HDF5, but not a NIR graph (no /node)", "export the network with its framework's NIR exporter"
-        )
-    sizes: list[int] = []
-    file.visititems(lambda _, item: sizes.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
-    if sum(sizes) > SIZE_LIMIT:
-        raise InputError(
-            f"{path}: declares {sum(sizes):,}/{SIZE_LIMIT:,} bytes of arrays", "the file is damaged or hostile"
-        )
+def _read(path: Path) -> NirFile:
+    try:
+        return NirFile(nir.read(path), ())
+    except OSError:
+        raise
+    except Exception as error:
+        with h5py.File(path, "r") as file:
+            graph, mended = build_graph(nir.serialization.hdf2dict(file["node"]), path)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        change = Change("read-nir", "", f"read without NIR's type check, which says: {reason}", {"repaired": False})
+        return NirFile(graph, (change, *mended))
 
 
 def source_digest(network: nir.NIRGraph) -> str:

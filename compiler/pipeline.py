@@ -25,6 +25,8 @@ from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
 from pumice.compiler.place import place
 from pumice.compiler.program import Program
+from pumice.compiler.readings import Reading
+from pumice.compiler.support import check_lowered
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec
@@ -63,13 +65,15 @@ def compile_nir(
     options: CompileOptions,
     watch: Watcher = unwatched,
     progress: Progress = no_progress,
+    reading: Reading | None = None,
 ) -> Program:
-    """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them.
+    """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them. reading: what the file
+    means where it does not say it; without one, a file that leaves something open is refused.
 
     `watch(pass name, graph)` is called after each pass; `progress` is told how far quantization is, the longest of them.
     Raises PumiceError for what cannot be compiled.
     """
-    return finish(quantize(network, calibration, chip, options, watch, progress), chip, options, watch)
+    return finish(quantize(network, calibration, chip, options, watch, progress, reading), chip, options, watch)
 
 
 def quantize(
@@ -79,9 +83,11 @@ def quantize(
     options: CompileOptions,
     watch: Watcher = unwatched,
     progress: Progress = no_progress,
+    reading: Reading | None = None,
 ) -> Quantized:
     """The first half of `compile_nir`: from NIR to integers."""
-    imported = import_nir(network)
+    imported = import_nir(network, reading)
+    check_lowered(imported)
     verify(imported, chip, "import-nir")
     check_samples(imported, calibration, "calibration data")
     first: list[Pass] = [FoldBatchNorm(), MergeFactors(calibration, options.factors)]

@@ -10,36 +10,24 @@ import networkx as nx
 import nir
 import numpy as np
 
-from pumice.compiler.dialect import Extension, read_extension
+from pumice.compiler.cycles import wiring
+from pumice.compiler.dialect import Extension
 from pumice.compiler.importer import import_nir
 from pumice.compiler.ir import Graph
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.nested import FlatGraph, flatten
+from pumice.compiler.nir_file import NirFile, read_nir_file
+from pumice.compiler.readings import NIR, Reading
+from pumice.compiler.support import Support, lowering, support, told
 from pumice.errors import PumiceError
 from pumice.hwsim.scoring import tokens_kept
-
-LOWERED = {
-    "Input": "graded input",
-    "Conv": "synapses",
-    "BatchNorm": "folded away",
-    "Lif": "LIF neurons",
-    "MultiSpike": "level neurons",
-    "MaxPool": "OR neurons, or maxima of currents",
-    "Add": "sum neurons",
-    "Reshape": "nothing: same spikes",
-    "Attention": "two spike products",
-    "Coincidences": "a spike product",
-    "SpikeGate": "AND neurons",
-    "TokenGate": "routing point",
-    "TokenMean": "folded into read-out, or token sums",
-    "Linear": "synapses",
-    "TimeMean": "read-out",
-}
+from pumice.hwsim.spec import ChipSpec, load_chip
 
 
 @dataclass(frozen=True)
 class NirNode:
-    """type: NIR's, or `pumice:` and the dialect operation. shape: without time and batch, () if unknown. imported: the float
-    IR nodes it becomes; lowered: what these become on the chip; both empty where the file cannot be imported."""
+    """name: dotted within nested graphs. type: NIR's, or `pumice:` and the dialect operation. shape: without time and batch,
+    () if unknown. imported: the float IR nodes it becomes; lowered: what these become on the chip; both empty where it cannot be
+    imported. notes: what was mended in it, or passed over. problem: why it cannot be imported, "" if it can."""
 
     name: str
     type: str
@@ -48,6 +36,8 @@ class NirNode:
     parameters: int
     imported: tuple[str, ...]
     lowered: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,8 @@ class Gate:
 
 @dataclass(frozen=True)
 class NirContents:
-    """problem: why Pumice cannot import the file, "" if it can. facts: what the exporter wrote about the model."""
+    """problem: why Pumice cannot import the file, "" if it can. facts: what the exporter wrote about the model. chip: the heading
+    of what the nodes become. log: what was assumed about the file as a whole."""
 
     path: str
     bytes: int
@@ -89,53 +80,73 @@ class NirContents:
     nodes: tuple[NirNode, ...]
     lif: tuple[LifLayer, ...]
     gates: tuple[Gate, ...]
+    chip: str = "on the chip"
+    log: tuple[str, ...] = ()
 
 
-def inspect_nir(path: Path) -> NirContents:
-    """The contents of a `.nir` file. Raises InputError where it cannot be read, UnsupportedNode for a foreign dialect."""
-    graph = read_nir(path)
-    entries = {name: read_extension(node, name) for name, node in graph.nodes.items()}
-    imported, problem = _imported(graph)
-    order = _dataflow_order(graph)
-    nodes = tuple(_node(name, graph, entries[name], imported) for name in order)
-    lif = tuple(
-        _lif(name, graph.nodes[name], entries[name]) for name in order if isinstance(graph.nodes[name], nir.LIF)
+def inspect_nir(path: Path, reading: Reading | None = None, chip: ChipSpec | None = None) -> NirContents:
+    """The contents of a `.nir` file, and what each node becomes on `chip` (loihi2 without one) by `reading`. Without a reading
+    the verdict is the compiler's, which guesses nothing; where it refuses, the nodes are still told of, read by NIR's equations.
+
+    Raises InputError where the file cannot be read, UnsupportedNode for a foreign dialect."""
+    file, chip = read_nir_file(path), chip or load_chip("loihi2")
+    flat = flatten(file.graph)
+    imported, problem = (None, "") if reading else _imported(file)
+    report = None if imported else support(file.graph, reading or NIR, chip, file.repairs)
+    graph = imported or (report.graph if report else None)
+    nodes = tuple(_node(name, flat, graph, report, chip) for name in _dataflow_order(flat))
+    lif = tuple(_lif(n.name, flat.nodes[n.name], flat.entries[n.name]) for n in nodes if n.type == "LIF")
+    gates = [_gate(n.name, e) for n in nodes if (e := flat.entries[n.name]) is not None and "retention" in e.attributes]
+    facts = next((e.attributes for n in flat.named(nir.Input) if (e := flat.entries[n])), {})
+    return NirContents(
+        path=str(path),
+        bytes=path.stat().st_size,
+        edges=len(file.graph.edges),
+        parameters=sum(node.parameters for node in nodes),
+        facts=facts,
+        problem=problem or (report.problem if report else ""),
+        nodes=nodes,
+        lif=lif,
+        gates=tuple(gates),
+        chip=f"on {chip.name}",
+        log=_general_log(report, nodes),
     )
-    gates = [
-        _gate(name, entry) for name in order if (entry := entries[name]) is not None and "retention" in entry.attributes
-    ]
-    facts = next((e.attributes for n, e in entries.items() if e and isinstance(graph.nodes[n], nir.Input)), {})
-    size = path.stat().st_size
-    total = sum(node.parameters for node in nodes)
-    return NirContents(str(path), size, len(graph.edges), total, facts, problem, nodes, lif, tuple(gates))
 
 
-def _imported(graph: nir.NIRGraph) -> tuple[Graph | None, str]:
+def _imported(file: NirFile) -> tuple[Graph | None, str]:
     try:
-        return import_nir(graph), ""
+        return import_nir(file.graph, None, file.repairs), ""
     except PumiceError as error:
-        return None, f"{error}{f' — {error.hint}' if error.hint else ''}"
+        return None, told(error)
 
 
-def _dataflow_order(graph: nir.NIRGraph) -> list[str]:
+def _general_log(report: Support | None, nodes: tuple[NirNode, ...]) -> tuple[str, ...]:
+    """The lines of the import's log that stand at no node."""
+    if report is None:
+        return ()
+    at_nodes = {note for node in nodes for note in node.notes}
+    return tuple(line for line in report.log[1:] if not any(line.endswith(note) for note in at_nodes))
+
+
+def _dataflow_order(flat: FlatGraph) -> list[str]:
     """Inputs first; by name among nodes that are ready together, and throughout where the graph has a cycle."""
-    wiring = nx.DiGraph()
-    wiring.add_nodes_from(sorted(graph.nodes))
-    wiring.add_edges_from((a, b) for a, b in graph.edges if a in graph.nodes and b in graph.nodes)
-    if not nx.is_directed_acyclic_graph(wiring):
-        return sorted(graph.nodes)
-    return list(nx.lexicographical_topological_sort(wiring))
+    graph = wiring(dict(sorted(flat.sources.items())))
+    if not nx.is_directed_acyclic_graph(graph):
+        return sorted(flat.nodes)
+    return list(nx.lexicographical_topological_sort(graph))
 
 
-def _node(name: str, graph: nir.NIRGraph, entry: Extension | None, imported: Graph | None) -> NirNode:
-    node = graph.nodes[name]
-    made = [n for n in imported.nodes.values() if n.source == name] if imported else []
-    kinds = tuple(type(n).__name__ for n in made)
+def _node(name: str, flat: FlatGraph, graph: Graph | None, report: Support | None, chip: ChipSpec) -> NirNode:
+    node, entry = flat.nodes[name], flat.entries[name]
+    made = [n for n in graph.nodes.values() if n.source == name] if graph else []
     shape = made[-1].out.shape if made else _declared_shape(node)
-    inputs = entry.operands if entry and entry.operands else sorted(a for a, b in graph.edges if b == name)
+    inputs = entry.operands if entry and entry.operands else flat.sources[name]
     kind = f"pumice:{entry.op}" if entry and entry.op else type(node).__name__
-    lowered = tuple(LOWERED.get(k, k) for k in kinds)
-    return NirNode(name, kind, tuple(inputs), shape, _parameters(node, entry), kinds, lowered)
+    said = report.nodes[name] if report else None
+    kinds = said.floats if said else tuple(type(n).__name__ for n in made)
+    lowered = said.lowered if said else tuple(lowering(n, graph, chip) for n in made if graph)
+    notes, problem = (said.notes, said.problem) if said else ((), "")
+    return NirNode(name, kind, tuple(inputs), shape, _parameters(node, entry), kinds, lowered, notes, problem)
 
 
 def _declared_shape(node: Any) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import compile_nir
 from pumice.hwsim.spec import load_chip
+from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import check_output, console, read_samples, write_json
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.report import report_dict
@@ -35,14 +36,44 @@ def compile_command(
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write the report, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what each pass did.")] = False,
+    from_: r.From = None,
+    dt: r.Dt = None,
+    decay: r.Decay = None,
+    gain: r.Gain = None,
+    if_gain: r.IfGain = None,
+    comparator: r.Comparator = None,
+    reset: r.Reset = None,
+    reset_at: r.ResetAt = None,
+    v_reset: r.VReset = None,
+    spikes: r.Spikes = None,
+    floor: r.Floor = None,
+    start: r.Start = None,
+    leaky_current: r.LeakyCurrent = None,
+    recurrence: r.Recurrence = None,
 ) -> None:
     """Fold, quantize, mask, lower and place a network; write the artifact."""
     check_output(output, ".pumice")
     options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors)  # type: ignore[arg-type]
+    reading = r.chosen_reading(
+        from_,
+        dt=dt,
+        decay=decay,
+        gain=gain,
+        if_gain=if_gain,
+        comparator=comparator,
+        reset=reset,
+        reset_at=reset_at,
+        v_reset=v_reset,
+        spikes=spikes,
+        floor=floor,
+        start=start,
+        leaky_current=leaky_current,
+        recurrence=recurrence,
+    )
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:
-        program = compile_nir(read_nir(network), samples, spec, options, progress=progress)
+        program = compile_nir(read_nir(network), samples, spec, options, progress=progress, reading=reading)
     write_artifact(program, output)
     write_json(json, report_dict(program))
     out = console()

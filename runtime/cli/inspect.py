@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pumice.compiler.support import NOT_YET
+from pumice.hwsim.spec import load_chip
+from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import console, write_json
 from pumice.runtime.inspection import ArtifactContents, Layer, Mask, inspect_artifact, kind_of
 from pumice.runtime.inspection_nir import Gate, LifLayer, NirContents, inspect_nir
@@ -23,11 +26,44 @@ def inspect_command(
     file: Annotated[Path, typer.Argument(help="A .nir network or a .pumice artifact.")],
     full: Annotated[bool, typer.Option("--full", help="What each pass did, unshortened.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write everything, as JSON.")] = None,
+    chip: Annotated[
+        str, typer.Option(help="Of a network: the chip to tell of, loihi2, loihi1, or a chip's .toml file.")
+    ] = "loihi2",
+    from_: r.From = None,
+    dt: r.Dt = None,
+    decay: r.Decay = None,
+    gain: r.Gain = None,
+    if_gain: r.IfGain = None,
+    comparator: r.Comparator = None,
+    reset: r.Reset = None,
+    reset_at: r.ResetAt = None,
+    v_reset: r.VReset = None,
+    spikes: r.Spikes = None,
+    floor: r.Floor = None,
+    start: r.Start = None,
+    leaky_current: r.LeakyCurrent = None,
+    recurrence: r.Recurrence = None,
 ) -> None:
-    """Show what is in a file."""
+    """Show what is in a file; of a network, what becomes of each node before anything runs."""
+    reading = r.chosen_reading(
+        from_,
+        dt=dt,
+        decay=decay,
+        gain=gain,
+        if_gain=if_gain,
+        comparator=comparator,
+        reset=reset,
+        reset_at=reset_at,
+        v_reset=v_reset,
+        spikes=spikes,
+        floor=floor,
+        start=start,
+        leaky_current=leaky_current,
+        recurrence=recurrence,
+    )
     out = console(markup=True)
     if kind_of(file) == "nir":
-        network = inspect_nir(file)
+        network = inspect_nir(file, reading, load_chip(chip))
         write_json(json, asdict(network))
         print_nir(network, out)
         return
@@ -45,23 +81,36 @@ def print_nir(found: NirContents, out: Console) -> None:
     )
     for key, value in found.facts.items():
         out.print(f"{escape(key)}: {escape(_value(value))}")
-    verdict = (
-        f"[red]Pumice cannot import it:[/red] {escape(found.problem)}" if found.problem else "Pumice can import it"
-    )
-    out.print(verdict)
-    table = _table("nodes", "node", "type", "inputs", "shape", "parameters", "imported as", "on the chip")
-    for node in found.nodes:
-        lowered = "; ".join(node.lowered)
-        inputs = ", ".join(node.inputs)
-        imported = " + ".join(node.imported)
-        table.add_row(
-            *_cells(node.name, node.type, inputs, _shape(node.shape), _count(node.parameters), imported, lowered)
-        )
-    out.print("", table)
+    out.print(_verdict(found))
+    for line in found.log:
+        out.print(escape(line))
+    out.print("", _node_table(found))
     if found.lif:
         out.print("", _lif_table(found.lif))
     if found.gates:
         out.print("", _gate_table(found.gates))
+
+
+def _verdict(found: NirContents) -> str:
+    if found.problem:
+        return f"[red]Pumice cannot import it:[/red] {escape(found.problem)}"
+    missing = [n.name for n in found.nodes if any(what == NOT_YET or "unsupported" in what for what in n.lowered)]
+    if not missing:
+        return "Pumice can import it"
+    return f"Pumice can run it in float; not compiled yet: {escape(', '.join(missing))}"
+
+
+def _node_table(found: NirContents) -> Table:
+    """One row a node; the last column only where there is something to say."""
+    remarks = any(node.notes or node.problem for node in found.nodes)
+    last = [found.chip, *(["remarks"] if remarks else [])]
+    table = _table("nodes", "node", "type", "inputs", "shape", "parameters", "imported as", *last)
+    for node in found.nodes:
+        imported, lowered = " + ".join(node.imported), "; ".join(node.lowered)
+        what = "; ".join([*([f"unsupported: {node.problem}"] if node.problem else []), *node.notes])
+        cells = (node.name, node.type, ", ".join(node.inputs), _shape(node.shape), _count(node.parameters), imported)
+        table.add_row(*_cells(*cells, lowered, *([what] if remarks else [])))
+    return table
 
 
 def _lif_table(layers: Iterable[LifLayer]) -> Table:

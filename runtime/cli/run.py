@@ -8,40 +8,92 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from pumice.compiler.artifact import read_artifact
-from pumice.compiler.nir_file import read_nir
 from pumice.errors import InputError
 from pumice.files import write_atomically
 from pumice.runtime.backends import BACKENDS, make_backend
+from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import check_output, console, read_array, read_samples, write_json
+from pumice.runtime.cli.float_arrays import float_arrays
 from pumice.runtime.cli.progress import progress_bar
 
 
 def run_command(
     program: Annotated[Path, typer.Argument(help="A .pumice artifact; for `float`, the .nir file.")],
-    input: Annotated[str, typer.Option(help="Samples [samples, …] in a .npy file, or `digits`.")],
+    input: Annotated[
+        str,
+        typer.Option(
+            help="Samples [samples, …] in a .npy file, or `digits`. Of a NIR graph on `float`: [T, …] or [samples, T, …]; "
+            "with several inputs an .npz with one array for each."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option(help="The .npz file to write: `output`, `logits`, with --record every layer's spikes.")
     ],
     backend: Annotated[str, typer.Option(help=f"One of {', '.join(BACKENDS)}, float.")] = "reference",
     masks: Annotated[Path | None, typer.Option(help="Routing schedule [samples, blocks, T, N] in a .npy file.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Also store every layer's spikes.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Also write counts, as JSON.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Also write counts, as JSON; of a NIR graph what was assumed.")
+    ] = None,
+    from_: r.From = None,
+    dt: r.Dt = None,
+    decay: r.Decay = None,
+    gain: r.Gain = None,
+    if_gain: r.IfGain = None,
+    comparator: r.Comparator = None,
+    reset: r.Reset = None,
+    reset_at: r.ResetAt = None,
+    v_reset: r.VReset = None,
+    spikes: r.Spikes = None,
+    floor: r.Floor = None,
+    start: r.Start = None,
+    leaky_current: r.LeakyCurrent = None,
+    recurrence: r.Recurrence = None,
 ) -> None:
-    """Run samples and write what came out."""
+    """Run samples and write what came out.
+
+    With `--backend float`, a file of our own exporter runs as the torch model it names; any other NIR file, and with `--from`
+    or another option of a reading every file, runs as the graph it holds, in float64.
+    """
     check_output(output, ".npz")
-    samples = read_samples(input).inputs
+    reading = r.chosen_reading(
+        from_,
+        dt=dt,
+        decay=decay,
+        gain=gain,
+        if_gain=if_gain,
+        comparator=comparator,
+        reset=reset,
+        reset_at=reset_at,
+        v_reset=v_reset,
+        spikes=spikes,
+        floor=floor,
+        start=start,
+        leaky_current=leaky_current,
+        recurrence=recurrence,
+    )
     schedule = None if masks is None else read_array(masks).astype(np.bool_)
+    out = console()
     if backend == "float":
-        if json is not None:
+        found = float_arrays(program, input, schedule, record, reading, from_ is not None)
+        if json is not None and found.reading is None:
             raise InputError("the float backend does not count", "leave out --json")
-        arrays = _float_arrays(program, samples, schedule, record)
+        if found.reading is not None:
+            write_json(json, {"reading": found.reading.as_dict(), "log": found.log})
+        for line in found.log:
+            out.print(line)
+        arrays, samples = found.arrays, found.samples
     else:
+        if reading is not None:
+            raise InputError(
+                f"--from and its options say what a NIR file means; {backend} runs programs", "leave them out"
+            )
+        given = read_samples(input).inputs
         with progress_bar(f"running on {backend}") as progress:
-            result = make_backend(backend, progress).run(read_artifact(program), samples, schedule, record)
-        arrays = {"output": result.outputs, "logits": result.logits, **result.spikes}
+            result = make_backend(backend, progress).run(read_artifact(program), given, schedule, record)
+        arrays, samples = {"output": result.outputs, "logits": result.logits, **result.spikes}, len(given)
         if json is not None and result.counts is None:
             raise InputError(f"the {backend} backend does not count", "leave out --json, or use --backend reference")
         if result.counts is not None:
@@ -52,22 +104,5 @@ def run_command(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(output, buffer.getvalue())
-    console().print(
-        f"{output}: {len(samples)} samples, {len(arrays) - 2} layers recorded"
-        if record
-        else f"{output}: {len(samples)} samples"
-    )
-
-
-def _float_arrays(
-    path: Path, samples: NDArray[np.float64], masks: NDArray[np.bool_] | None, record: bool
-) -> dict[str, NDArray[np.generic]]:
-    from pumice.runtime.float_model import run_float, torch_device
-
-    if path.suffix != ".nir":
-        raise InputError(f"{path}: the float backend runs the model, not an artifact", "give the .nir file")
-    torch_device()
-    from pumice.models.nir.read import from_nir
-
-    result = run_float(from_nir(read_nir(path)), samples, masks, record)
-    return {"output": result.logits, "logits": result.logits, **result.spikes}
+    layers = len(arrays) - ("output" in arrays) - ("logits" in arrays)
+    out.print(f"{output}: {samples} samples, {layers} layers recorded" if record else f"{output}: {samples} samples")
