@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pumice.errors import BackendUnavailable, InputError
-from pumice.files import write_atomically
+from pumice.errors import InputError
 from pumice.runtime.picture import DPI, INK, MUTED, PAPER
+from pumice.runtime.png import write_png
 
 SIZE = (12.0, 7.5)  # inches
 FRONT, TEST, OTHERS, GRID = "#4477AA", "#EE6677", "#B9BDC2", "#E3E0D8"  # Paul Tol's "bright" scheme, and greys
@@ -52,21 +51,12 @@ def draw_pareto(path: Path, picture: ParetoPicture) -> None:
 
     Raises BackendUnavailable without matplotlib, InputError where `path` cannot be written.
     """
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BackendUnavailable("pictures need matplotlib", "pip install 'pumice[torch]'") from error
-    buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the user's matplotlibrc changes nothing
-        figure = Figure(figsize=SIZE, dpi=DPI, facecolor=PAPER)
-        FigureCanvasAgg(figure)
-        _draw_title(figure, picture)
-        _draw_front(_axes(figure), picture)
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    write_png(path, SIZE, DPI, PAPER, lambda figure: _fill(figure, picture))
+
+
+def _fill(figure: Any, picture: ParetoPicture) -> None:
+    _draw_title(figure, picture)
+    _draw_front(_axes(figure), picture)
 
 
 def label_of(retention: tuple[float, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.errors import BackendUnavailable, InputError
-from pumice.files import write_atomically
+from pumice.errors import InputError
+from pumice.runtime.png import write_png
 
 DPI = 100
 SIZE = (16.0, 10.0)  # inches
@@ -85,20 +84,7 @@ def draw_demo(path: Path, picture: DemoPicture) -> None:
 
     Raises BackendUnavailable without matplotlib, InputError where `path` cannot be written.
     """
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BackendUnavailable("pictures need matplotlib", "pip install 'pumice[torch]'") from error
-    buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # the user's matplotlibrc changes nothing
-        figure = Figure(figsize=SIZE, dpi=DPI, facecolor=PAPER)
-        FigureCanvasAgg(figure)
-        _fill(figure, picture)
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    write_png(path, SIZE, DPI, PAPER, lambda figure: _fill(figure, picture))
 
 
 def _fill(figure: Any, picture: DemoPicture) -> None:

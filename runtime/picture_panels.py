@@ -64,9 +64,8 @@ def _token_heads(axes: Any, picture: DemoPicture, starts: list[float], steps: in
     for block, start in zip(picture.masks, starts, strict=True):
         share = float(np.mean(picture.masks[block]))
         middle = start + (steps * (1 + GAP) - GAP) / 2
-        axes.text(
-            middle, -0.42, f"block {block} · {share:.0%} of tokens", fontsize=10, color=INK, ha="center", weight="bold"
-        )
+        title = f"block {block} · {share:.0%} of tokens" if steps > 2 else f"{block} · {share:.0%}"
+        axes.text(middle, -0.42, title, fontsize=10, color=INK, ha="center", weight="bold")
         for t in range(steps):
             axes.text(start + t * (1 + GAP) + 0.5, -0.12, f"t = {t}", fontsize=9, color=MUTED, ha="center")
 
