@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.float_nodes import Input
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nested import flatten
+from pumice.compiler.importing.nir_file import source_digest
+from pumice.compiler.importing.readings import Reading
+from pumice.compiler.importing.support import check_lowered
 from pumice.compiler.int_nodes import GradedInput
 from pumice.compiler.ir import Change, Graph
-from pumice.compiler.nested import flatten
-from pumice.compiler.nir_file import source_digest
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.partition import partition
 from pumice.compiler.passes.balance_delays import BalanceDelays
@@ -27,8 +29,6 @@ from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
 from pumice.compiler.place import place
 from pumice.compiler.program import Program
-from pumice.compiler.readings import Reading
-from pumice.compiler.support import check_lowered
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec

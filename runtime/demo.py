@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.artifact import write_artifact
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.importing.nir_file import read_nir
 from pumice.compiler.options import CompileOptions, MaskMode
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import Quantized, finish, quantize

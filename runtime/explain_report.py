@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from pumice.compiler.explanation import Errors, Explanation, Step, Weights
+from pumice.compiler.explaining.explanation import Errors, Explanation, Step, Weights
 from pumice.compiler.options import CompileOptions
 from pumice.hwsim.spec import ChipSpec
 

@@ -10,14 +10,14 @@ import networkx as nx
 import nir
 import numpy as np
 
-from pumice.compiler.cycles import wiring
 from pumice.compiler.dialect import Extension
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.cycles import wiring
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nested import FlatGraph, flatten
+from pumice.compiler.importing.nir_file import NirFile, read_nir_file
+from pumice.compiler.importing.readings import NIR, Reading
+from pumice.compiler.importing.support import Support, lowering, support, told
 from pumice.compiler.ir import Graph
-from pumice.compiler.nested import FlatGraph, flatten
-from pumice.compiler.nir_file import NirFile, read_nir_file
-from pumice.compiler.readings import NIR, Reading
-from pumice.compiler.support import Support, lowering, support, told
 from pumice.errors import PumiceError
 from pumice.hwsim.scoring import tokens_kept
 from pumice.hwsim.spec import ChipSpec, load_chip

@@ -10,8 +10,8 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.importer import import_nir
-from pumice.compiler.readings import Reading, reading
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.readings import Reading, reading
 from pumice.runtime.float_graph import run_graph
 
 Shape = tuple[int, ...]

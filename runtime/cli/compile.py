@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pumice.compiler.artifact import write_artifact
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.importing.nir_file import read_nir
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import compile_nir

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pumice.compiler.explain import explain_nir
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.explaining.explain import explain_nir
+from pumice.compiler.importing.nir_file import read_nir
 from pumice.compiler.options import CompileOptions
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli import reading_options as r

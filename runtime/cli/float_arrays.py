@@ -12,11 +12,11 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.ambiguity import open_question
 from pumice.compiler.dialect import read_extension
-from pumice.compiler.importer import import_nir
-from pumice.compiler.nir_file import NirFile, read_nir, read_nir_file
-from pumice.compiler.readings import NIR, READINGS, Reading
+from pumice.compiler.importing.ambiguity import open_question
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nir_file import NirFile, read_nir, read_nir_file
+from pumice.compiler.importing.readings import NIR, READINGS, Reading
 from pumice.errors import InputError
 from pumice.runtime.cli.common import read_array, read_samples
 

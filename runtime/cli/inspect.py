@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pumice.compiler.support import NOT_YET
+from pumice.compiler.importing.support import NOT_YET
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import console, write_json

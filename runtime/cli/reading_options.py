@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pumice.compiler.readings import READINGS, Reading, choices, reading
+from pumice.compiler.importing.readings import READINGS, Reading, choices, reading
 
 _ALLOWED = choices()
 

@@ -19,14 +19,14 @@ from small_graphs import lif as small_lif
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.evaluate import evaluate
-from pumice.compiler.explain import explain, explain_nir
-from pumice.compiler.explain_runs import same_so_far
-from pumice.compiler.explanation import Explanation, Step
+from pumice.compiler.explaining.explain import explain, explain_nir
+from pumice.compiler.explaining.explanation import Explanation, Step
+from pumice.compiler.explaining.runs import same_so_far
+from pumice.compiler.importing.readings import reading
 from pumice.compiler.ir import Graph, Node, TensorType, in_topological_order
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.quantize import Quantize
 from pumice.compiler.pipeline import Quantized, compile_nir, finish, quantize
-from pumice.compiler.readings import reading
 from pumice.compiler.time_constants import check_time_constants, decay_of, nearest_tau
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec, load_chip

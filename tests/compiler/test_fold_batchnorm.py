@@ -12,7 +12,7 @@ from networks import TinySpikformer, images, tiny_spikformer
 from pumice.compiler import float_nodes as f
 from pumice.compiler.dialect import extension
 from pumice.compiler.evaluate import evaluate
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.errors import UnsupportedNode
 from pumice.hwsim.spec import load_chip

@@ -15,10 +15,10 @@ from small_graphs import chain, cuba, fire, lif, ran, random_input, wired
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.importer import import_nir
-from pumice.compiler.nir_file import read_nir_file
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nir_file import read_nir_file
+from pumice.compiler.importing.readings import READINGS, reading
 from pumice.compiler.pipeline import compile_nir
-from pumice.compiler.readings import READINGS, reading
 from pumice.errors import InputError, PumiceError, UnsupportedNode
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.float_graph import run_graph

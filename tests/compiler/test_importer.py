@@ -13,8 +13,8 @@ from networks import TinySpikformer, tiny_spikformer
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler.dialect import annotation, extension
-from pumice.compiler.importer import import_nir
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nir_file import read_nir
 from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim.scoring import Criterion
 

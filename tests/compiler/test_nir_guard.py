@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_graphs import chain, lif
 
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.importing.nir_file import read_nir
 from pumice.errors import InputError, PumiceError, UnsupportedNode
 
 

@@ -12,10 +12,10 @@ from small_graphs import chain, cuba, fire, lif, ran, wired
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.ambiguity import open_question
 from pumice.compiler.dialect import annotation
-from pumice.compiler.importer import import_nir
-from pumice.compiler.readings import READINGS, Reading, choices, reading
+from pumice.compiler.importing.ambiguity import open_question
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.readings import READINGS, Reading, choices, reading
 from pumice.errors import InputError, UnsupportedNode
 
 NAMES = sorted(READINGS)

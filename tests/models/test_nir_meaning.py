@@ -17,7 +17,7 @@ from torch_networks import TINY
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler.evaluate import Evaluation, evaluate
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.ir import Graph
 from pumice.hwsim.scoring import Criterion
 from pumice.models.network import SpikingNetwork

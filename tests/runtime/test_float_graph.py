@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler.evaluate import evaluate
-from pumice.compiler.importer import import_nir
-from pumice.compiler.readings import reading
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.readings import reading
 from pumice.errors import InputError, RunError
 from pumice.runtime.float_graph import graph_frames, run_graph
 

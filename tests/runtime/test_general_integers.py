@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from small_graphs import chain
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.readings import Reading, reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
-from pumice.compiler.readings import Reading, reading
 from pumice.errors import InputError, PumiceError, UnsupportedNode, VerifyError
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.float_graph import graph_frames, input_nodes, run_graph

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from nir_cases import CASES, Case, case_arrays, case_path
 
-from pumice.compiler.importer import import_nir
-from pumice.compiler.nir_file import read_nir_file
-from pumice.compiler.readings import reading
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nir_file import read_nir_file
+from pumice.compiler.importing.readings import reading
 from pumice.runtime.cli import main
 from pumice.runtime.float_graph import GraphRun, graph_frames, input_nodes, run_graph
 

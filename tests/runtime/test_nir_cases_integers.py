@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import read_artifact, write_artifact
-from pumice.compiler.nir_file import read_nir
+from pumice.compiler.importing.nir_file import read_nir
+from pumice.compiler.importing.readings import reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
-from pumice.compiler.readings import reading
 from pumice.compiler.text import graph_text
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.lava_backend import LavaBackend

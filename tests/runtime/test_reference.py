@@ -13,7 +13,7 @@ from stream_networks import schedule as stream_schedule
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.evaluate import evaluate
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.ir import Graph
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.program import Program

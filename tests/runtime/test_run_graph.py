@@ -14,8 +14,8 @@ from small_graphs import chain, fire, lif, wired
 
 from pumice.compiler.dialect import annotation
 from pumice.compiler.evaluate import evaluate
-from pumice.compiler.importer import import_nir
-from pumice.compiler.readings import READINGS
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.readings import READINGS
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli import main
 from pumice.runtime.inspection_nir import inspect_nir

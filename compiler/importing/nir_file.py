@@ -12,9 +12,9 @@ import h5py
 import nir
 import numpy as np
 
+from pumice.compiler.importing.nir_guard import check_file
+from pumice.compiler.importing.nir_unchecked import build_graph
 from pumice.compiler.ir import Change
-from pumice.compiler.nir_guard import check_file
-from pumice.compiler.nir_unchecked import build_graph
 from pumice.errors import InputError, PumiceError
 
 

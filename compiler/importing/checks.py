@@ -9,9 +9,9 @@ import nir
 import numpy as np
 
 from pumice.compiler import float_nodes as f
-from pumice.compiler.cycles import wiring
+from pumice.compiler.importing.cycles import wiring
+from pumice.compiler.importing.nested import FlatGraph
 from pumice.compiler.ir import Change, Node, Shape
-from pumice.compiler.nested import FlatGraph
 from pumice.errors import InputError, UnsupportedNode
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import nir
 
 from pumice.compiler import float_nodes as f
-from pumice.compiler.import_checks import check_flow, check_gates, check_outputs, check_shapes
-from pumice.compiler.import_cycles import lay_wires
-from pumice.compiler.import_making import Failed, make_nodes
+from pumice.compiler.importing.checks import check_flow, check_gates, check_outputs, check_shapes
+from pumice.compiler.importing.making import Failed, make_nodes
+from pumice.compiler.importing.nested import FlatGraph, flatten
+from pumice.compiler.importing.readings import Reading
+from pumice.compiler.importing.wires import lay_wires
 from pumice.compiler.ir import Change, Graph, Node, in_topological_order
-from pumice.compiler.nested import FlatGraph, flatten
-from pumice.compiler.readings import Reading
 from pumice.errors import InputError, UnsupportedNode
 
 

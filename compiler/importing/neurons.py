@@ -11,10 +11,10 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.import_nodes import Site
-from pumice.compiler.import_repairs import fitted, note
+from pumice.compiler.importing.nodes import Site
+from pumice.compiler.importing.readings import NIR, Reading
+from pumice.compiler.importing.repairs import fitted, note
 from pumice.compiler.ir import Change, Node
-from pumice.compiler.readings import NIR, Reading
 from pumice.errors import InputError, UnsupportedNode
 
 SAID = ("dt", "comparator", "reset")  # what the dialect says on a LIF

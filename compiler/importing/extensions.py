@@ -8,7 +8,7 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler.dialect import Extension
-from pumice.compiler.import_nodes import Site, check_numbers, convolution, pair
+from pumice.compiler.importing.nodes import Site, check_numbers, convolution, pair
 from pumice.compiler.ir import Node, Shape
 from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim.scoring import Criterion

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
-from pumice.compiler.explain_runs import Floats, Look
-from pumice.compiler.explanation import Step, Weights
+from pumice.compiler.explaining.explanation import Step, Weights
+from pumice.compiler.explaining.runs import Floats, Look
 from pumice.compiler.quantization import SCALE_FACTORS
 from pumice.hwsim import arith
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import nir
 import numpy as np
 
-from pumice.compiler.cycles import Edge, cut_cycles, loops
-from pumice.compiler.import_neurons import NEURONS
+from pumice.compiler.importing.cycles import Edge, cut_cycles, loops
+from pumice.compiler.importing.nested import FlatGraph
+from pumice.compiler.importing.neurons import NEURONS
+from pumice.compiler.importing.readings import Reading
 from pumice.compiler.ir import Change
-from pumice.compiler.nested import FlatGraph
-from pumice.compiler.readings import Reading
 from pumice.errors import UnsupportedNode
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from pumice.compiler import general_nodes as g
 from pumice.compiler.dialect import Extension
-from pumice.compiler.import_neurons import NEURONS, Read, read_neuron, reading_of
-from pumice.compiler.import_nodes import Site, check_numbers, import_standard, is_identity
-from pumice.compiler.import_repairs import fitted, note
-from pumice.compiler.import_windows import read_conv, read_pool
+from pumice.compiler.importing.neurons import NEURONS, Read, read_neuron, reading_of
+from pumice.compiler.importing.nodes import Site, check_numbers, import_standard, is_identity
+from pumice.compiler.importing.readings import Reading
+from pumice.compiler.importing.repairs import fitted, note
+from pumice.compiler.importing.windows import read_conv, read_pool
 from pumice.compiler.ir import Change
-from pumice.compiler.readings import Reading
 from pumice.errors import InputError, UnsupportedNode
 
 MOST_STEPS = 1 << 20

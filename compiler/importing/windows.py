@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import general_nodes as g
-from pumice.compiler.import_neurons import Read
-from pumice.compiler.import_nodes import Site, convolution
-from pumice.compiler.import_repairs import note
+from pumice.compiler.importing.neurons import Read
+from pumice.compiler.importing.nodes import Site, convolution
+from pumice.compiler.importing.repairs import note
 from pumice.compiler.ir import Change, Shape
 from pumice.errors import InputError
 

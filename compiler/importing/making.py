@@ -10,13 +10,13 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.import_cycles import Wires
-from pumice.compiler.import_extensions import import_extension
-from pumice.compiler.import_general import delay_steps, read_node
-from pumice.compiler.import_nodes import Site, import_standard, is_identity
+from pumice.compiler.importing.extensions import import_extension
+from pumice.compiler.importing.general import delay_steps, read_node
+from pumice.compiler.importing.nested import FlatGraph
+from pumice.compiler.importing.nodes import Site, import_standard, is_identity
+from pumice.compiler.importing.readings import Reading
+from pumice.compiler.importing.wires import Wires
 from pumice.compiler.ir import Change, Node, Shape, TensorType, in_topological_order
-from pumice.compiler.nested import FlatGraph
-from pumice.compiler.readings import Reading
 from pumice.errors import InputError, PumiceError
 
 Failed = Callable[[str, PumiceError], None]

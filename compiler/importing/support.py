@@ -9,11 +9,11 @@ import nir
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.importer import import_nir
+from pumice.compiler.importing.importer import import_nir
+from pumice.compiler.importing.nested import flatten
+from pumice.compiler.importing.readings import Reading
 from pumice.compiler.ir import Change, Graph, Node
-from pumice.compiler.nested import flatten
 from pumice.compiler.passes.lower_general import problem_of
-from pumice.compiler.readings import Reading
 from pumice.errors import PumiceError, UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
-from pumice.compiler.explain_runs import Floats, Look, float_membrane, integer_membrane, same_so_far
-from pumice.compiler.explanation import Errors
+from pumice.compiler.explaining.explanation import Errors
+from pumice.compiler.explaining.runs import Floats, Look, float_membrane, integer_membrane, same_so_far
 from pumice.hwsim import arith
 
 UNIT = 1 << arith.MEMBRANE_SHIFT

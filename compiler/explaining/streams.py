@@ -6,9 +6,9 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
-from pumice.compiler.explain_formulas import channels, number, signed
-from pumice.compiler.explain_runs import Floats, Ints, Look
-from pumice.compiler.explanation import Step
+from pumice.compiler.explaining.explanation import Step
+from pumice.compiler.explaining.formulas import channels, number, signed
+from pumice.compiler.explaining.runs import Floats, Ints, Look
 from pumice.hwsim import arith
 
 

@@ -9,10 +9,10 @@ import networkx as nx
 import nir
 import numpy as np
 
-from pumice.compiler.cycles import loops, wiring
-from pumice.compiler.import_neurons import NEURONS, SAID
-from pumice.compiler.nested import FlatGraph, flatten
-from pumice.compiler.readings import Reading
+from pumice.compiler.importing.cycles import loops, wiring
+from pumice.compiler.importing.nested import FlatGraph, flatten
+from pumice.compiler.importing.neurons import NEURONS, SAID
+from pumice.compiler.importing.readings import Reading
 
 QUIET = (nir.I, nir.LI, nir.CubaLI)  # neurons that never fire
 

@@ -9,12 +9,11 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler import explain_formulas as formulas
-from pumice.compiler import explain_streams as streams
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.evaluate import evaluate
-from pumice.compiler.explain_errors import (
+from pumice.compiler.explaining import formulas, streams
+from pumice.compiler.explaining.errors import (
     input_errors,
     level_errors,
     lif_errors,
@@ -22,13 +21,13 @@ from pumice.compiler.explain_errors import (
     readout_errors,
     token_sum_errors,
 )
-from pumice.compiler.explain_runs import Look
-from pumice.compiler.explanation import Explanation, Step, Weights
+from pumice.compiler.explaining.explanation import Explanation, Step, Weights
+from pumice.compiler.explaining.runs import Look
+from pumice.compiler.importing.readings import Reading
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import Quantized, quantize
 from pumice.compiler.quantizers.streams import components
-from pumice.compiler.readings import Reading
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec
 from pumice.progress import Progress, no_progress

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.import_nodes import Site
+from pumice.compiler.importing.nodes import Site
 from pumice.compiler.ir import Change, Shape
 from pumice.errors import InputError
 

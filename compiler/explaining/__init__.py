@@ -1,0 +1,1 @@
+"""What quantization did to each node: formulas with their numbers, and what they cost."""
