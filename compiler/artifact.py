@@ -27,6 +27,7 @@ from pumice.compiler.program import CoreMapping, Program, Site, Slice
 from pumice.compiler.verify import verify
 from pumice.errors import ArtifactError, InputError, PumiceError, VerifyError
 from pumice.files import write_atomically
+from pumice.hwsim.programmable import NeuronParams
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import ChipSpec
 
@@ -39,6 +40,7 @@ NODE_TYPES: Mapping[str, type[Node]] = {
         int_nodes.Synapse,
         int_nodes.OneToOne,
         int_nodes.IntLif,
+        int_nodes.Programmable,
         int_nodes.Levels,
         int_nodes.Membrane,
         int_nodes.OrPool,
@@ -53,6 +55,9 @@ NODE_TYPES: Mapping[str, type[Node]] = {
         int_nodes.LiveMask,
         int_nodes.GivenMask,
         int_nodes.Delay,
+        int_nodes.Past,
+        int_nodes.Feedback,
+        int_nodes.Currents,
         int_nodes.Readout,
     )
 }
@@ -156,13 +161,17 @@ def _node_entry(node: Node, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
     for field in fields(node):
         if field.name in COMMON:
             continue
-        value = getattr(node, field.name)
-        if isinstance(value, np.ndarray):
-            tensors[f"{node.name}/{field.name}"] = _packed(value)
-            entry["fields"][field.name] = {"array": list(value.shape), "bits": value.dtype == np.bool_}
-        else:
-            entry["fields"][field.name] = value.as_dict() if isinstance(value, Criterion) else value
+        entry["fields"][field.name] = _field_entry(getattr(node, field.name), f"{node.name}/{field.name}", tensors)
     return entry
+
+
+def _field_entry(value: Any, key: str, tensors: dict[str, NDArray[Any]]) -> Any:
+    if isinstance(value, NeuronParams):
+        return {p.name: _field_entry(getattr(value, p.name), f"{key}/{p.name}", tensors) for p in fields(value)}
+    if isinstance(value, np.ndarray):
+        tensors[key] = _packed(value)
+        return {"array": list(value.shape), "bits": value.dtype == np.bool_}
+    return value.as_dict() if isinstance(value, Criterion) else value
 
 
 def _packed(array: NDArray[Any]) -> NDArray[Any]:
@@ -198,6 +207,9 @@ def _node(entry: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Node:
     values = {key: _field(value, tensors, f"{entry['name']}/{key}") for key, value in entry["fields"].items()}
     if isinstance(values.get("criterion"), dict):
         values["criterion"] = Criterion(**values["criterion"])
+    if isinstance(values.get("params"), dict):
+        key = f"{entry['name']}/params"
+        values["params"] = NeuronParams(**{k: _field(v, tensors, f"{key}/{k}") for k, v in values["params"].items()})
     return cls(entry["name"], tuple(entry["inputs"]), out, entry["source"], **values)
 
 

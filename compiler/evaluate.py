@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
+from pumice.compiler.evaluate_general import delayed, over_time, stepper
 from pumice.compiler.ir import Graph, Node
+from pumice.compiler.loops import parts, past, runs_at_once
 from pumice.compiler.selector import selected, selector_scores
 from pumice.hwsim.arith import max_pool, patches, ungrouped
 from pumice.hwsim.scoring import sample_masks
@@ -43,9 +46,13 @@ def evaluate(
     values: dict[str, Floats] = {}
     masks: dict[str, NDArray[np.bool_]] = {}
     gates = [n for n in graph.nodes.values() if isinstance(n, f.TokenGate) and not n.mask_of]
-    for node in graph.nodes.values():
+    for part in parts(graph):
+        node = part[0]
         if isinstance(node, f.Input):
             values[node.name] = frames(graph, np.asarray(samples, np.float64))
+            continue
+        if not runs_at_once(part) or isinstance(node, g.Feedback):
+            values |= around(part, values, next(iter(values.values())).shape[:2])
             continue
         inputs = [values[name] for name in node.inputs]
         if gated and isinstance(node, f.TokenGate) and not node.mask_of:
@@ -57,6 +64,27 @@ def evaluate(
             currents = [isinstance(graph.nodes[name], f.Conv | f.BatchNorm) for name in node.inputs]
             values[node.name] = apply_gated(node, inputs, currents, masks[gate.name], gate.state)
     return Evaluation(values, masks)
+
+
+def around(part: list[Node], values: Mapping[str, Floats], lead: tuple[int, ...]) -> dict[str, Floats]:
+    """The nodes of a cycle, step by step, or a feedback by itself. lead: (T, B)."""
+    made = {node.name: np.zeros((*lead, *node.out.shape)) for node in part}
+    seen = {**values, **made}
+    steps = {node.name: _stepper(node) for node in part if isinstance(node, f.Lif | g.Neuron | g.Threshold)}
+    for t in range(lead[0]):
+        for node in part:
+            if isinstance(node, g.Feedback | g.Delay):
+                source = node.of if isinstance(node, g.Feedback) else node.inputs[0]
+                made[node.name][t] = past(seen[source], node.steps, t)
+            elif node.name in steps:
+                made[node.name][t] = steps[node.name](seen[node.inputs[0]][t])
+            else:
+                made[node.name][t] = apply(node, [seen[name][t][None] for name in node.inputs], {})[0]
+    return made
+
+
+def _stepper(node: f.Lif | g.Neuron | g.Threshold) -> Callable[[Floats], Floats]:
+    return lif_stepper(node) if isinstance(node, f.Lif) else stepper(node)
 
 
 def live_masks(gate: f.TokenGate, x: Floats, masks: Masks) -> NDArray[np.bool_]:
@@ -106,6 +134,10 @@ def apply(node: Node, inputs: list[Floats], masks: Masks) -> Floats:
             return (x - _channels(node.mean, x)) * _channels(gain, x) + _channels(node.beta, x)
         case f.Lif():
             return lif(x, node, None, "hold")
+        case g.Neuron() | g.Threshold():
+            return over_time(node, x)
+        case g.Delay():
+            return delayed(x, node.steps)
         case f.MultiSpike():
             return multispike(x, node)
         case f.MaxPool():
@@ -160,6 +192,18 @@ def lif(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str) ->
         v = np.where(on, after, idle)
         spikes[t] = fired & on
     return spikes
+
+
+def lif_stepper(node: f.Lif) -> Callable[[Floats], Floats]:
+    """A LIF layer from a sample's first step on: called with x [B, …] of each step, returns its spikes."""
+    state: list[Floats] = []
+
+    def step(x: Floats) -> Floats:
+        after, spikes = lif_update(state[0] if state else np.zeros_like(x), x, node)
+        state[:] = [after]
+        return spikes.astype(np.float64)
+
+    return step
 
 
 def lif_update(v: Floats, x: Floats, node: f.Lif) -> tuple[Floats, NDArray[np.bool_]]:

@@ -17,12 +17,12 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """neurons: the node whose outputs the neurons send. synapse: the node that computes their input (itself where the
+    """neurons: the node whose outputs the neurons send. synapses: the nodes that compute their input (itself where the
     neuron is its own synapse: residual sums, pools, attention counts). streams: what else the neurons add up, each through
     one synapse of weight 1 a neuron."""
 
     neurons: Node
-    synapse: Node
+    synapses: tuple[Node, ...]
     streams: tuple[str, ...] = ()
 
     @property
@@ -45,18 +45,20 @@ def groups_of(graph: Graph) -> list[Group]:
     for node in graph.nodes.values():
         if isinstance(node, i.Neurons):
             streams = node.streams if isinstance(node, i.Membrane) else ()
-            found.append(Group(node, _synapse_of(node, graph), streams))
+            found.append(Group(node, _synapses_of(node.inputs[0], graph), streams))
         elif isinstance(node, i.SelfFed) or (isinstance(node, i.SpikeMatmul) and node.out.dtype == "graded"):
-            found.append(Group(node, node))
+            found.append(Group(node, (node,)))
     return found
 
 
-def _synapse_of(node: Node, graph: Graph) -> Node:
-    """What computes a neuron's current; a delay of the current is one of the axons into it."""
-    synapse = graph.nodes[node.inputs[0]]
-    while isinstance(synapse, i.Delay | i.Reshape):
-        synapse = graph.nodes[synapse.inputs[0]]
-    return synapse
+def _synapses_of(name: str, graph: Graph) -> tuple[Node, ...]:
+    """What computes a neuron's current `name`; a delay of the current is one of the axons into it."""
+    node = graph.nodes[name]
+    while isinstance(node, i.Delay | i.Reshape):
+        node = graph.nodes[node.inputs[0]]
+    if not isinstance(node, i.Currents):
+        return (node,)
+    return tuple(synapse for name in node.inputs for synapse in _synapses_of(name, graph))
 
 
 def mask_input(node: Node) -> str:
@@ -69,20 +71,21 @@ def mask_input(node: Node) -> str:
 def origin(name: str, graph: Graph) -> Node:
     """The node whose neurons send a stream: gates, delays and reshapes send nothing of their own."""
     node = graph.nodes[name]
-    while isinstance(node, i.TokenGate | i.Delay | i.Reshape):
-        node = graph.nodes[node.inputs[0]]
+    while isinstance(node, i.TokenGate | i.Delay | i.Reshape | i.Past | i.Feedback):
+        node = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]]
     return node
 
 
 def fans(group: Group, graph: Graph, channels: Range, positions: Range) -> list[tuple[str, Ints]]:
     """Every input of a group, and how many synapses each of its source neurons [C, P] has into a slice of the group."""
     streams = [_identity_fan(graph.nodes[name], channels, positions) for name in group.streams]
-    reach = [*_synapse_fans(group, graph, channels, positions), *streams]
-    return list(zip((*group.synapse.inputs, *group.streams), reach, strict=True))
+    found = [(node, _synapse_fans(group, node, graph, channels, positions)) for node in group.synapses]
+    fed = [pair for node, reach in found for pair in zip(node.inputs, reach, strict=True)]
+    return [*fed, *zip(group.streams, streams, strict=True)]
 
 
-def _synapse_fans(group: Group, graph: Graph, channels: Range, positions: Range) -> list[Ints]:
-    node, sources = group.synapse, [graph.nodes[name] for name in group.synapse.inputs]
+def _synapse_fans(group: Group, node: Node, graph: Graph, channels: Range, positions: Range) -> list[Ints]:
+    sources = [graph.nodes[name] for name in node.inputs]
     held = None if isinstance(group.neurons, i.Readout) else positions  # one read-out neuron takes all positions
     match node:
         case i.Synapse():

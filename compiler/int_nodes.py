@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler.ir import Node
 from pumice.hwsim.arith import LifParams, Reset
+from pumice.hwsim.programmable import NeuronParams
 from pumice.hwsim.scoring import Criterion
 
 Ints = NDArray[np.int64]
@@ -68,6 +69,19 @@ class IntLif(Node):
     def bias(self) -> Ints:
         """Effective bias [C, 1, …] in 1/64 current units, ready to broadcast over positions."""
         return (self.bias_mant << self.bias_exp).reshape(-1, *[1] * (len(self.out.shape) - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Programmable(Node):
+    """Programmable neurons, for what `IntLif` has not: several spikes a step, a current with memory, parameters of each neuron's
+    own, other resets and starts; and neurons that send their membrane. inputs: the current.
+
+    scale: current units per unit of the float model. norm: payload units per unit of the float model: 1 for spikes.
+    """
+
+    params: NeuronParams
+    scale: float
+    norm: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +246,35 @@ class Delay(Node):
 
 
 @dataclass(frozen=True, eq=False)
+class Currents(Node):
+    """The currents of several synapses, added up where they reach the neurons; costs nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Past(Node):
+    """What the input was `steps` timesteps before, 0 in a sample's first ones: delayed axons of the user's own. steps: broadcast
+    over the layer. at: timesteps by which it trails the network's input, once delays are balanced."""
+
+    steps: Ints
+    at: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback(Node):
+    """The other end of a cycle: what the later node `of` sent `steps` timesteps before, from 1; else as `Past`. It has no input,
+    so that the graph without it has an order.
+
+    norm: payload units per unit of the float model. real: whether the payload is a real value, not a number of spikes.
+    """
+
+    of: str
+    steps: Ints
+    norm: float = 1.0
+    real: bool = False
+    at: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class Readout(Node):
     """Sums its current [K, N] over tokens and over the sample's timesteps, starting from offset [K].
 
@@ -243,12 +286,15 @@ class Readout(Node):
 
 
 MaskSource = StaticMask | LiveMask | GivenMask
-Neurons = IntLif | Levels | Membrane | Readout  # integrate the current of a synapse, their first input, without delay
+Neurons = (
+    IntLif | Programmable | Levels | Membrane | Readout
+)  # integrate the current of a synapse, their first input, without delay
 SelfFed = Sum | OrPool | MaxPool | TokenSum | SpikeAnd  # neurons that are their own synapse
 
 
 def latency(node: Node) -> int:
-    """Timesteps between a node's inputs and its output: 1 wherever spikes cross a synapse."""
+    """Timesteps between a node's inputs and its output: 1 wherever spikes cross a synapse. Of `Past` and `Feedback` see
+    `passes.balance_delays`."""
     if isinstance(node, Delay):
         return node.steps
     return int(isinstance(node, Synapse | OneToOne | SelfFed | SpikeMatmul | LiveMask))

@@ -76,12 +76,17 @@ class Graph:
     outputs: tuple[tuple[str, str], ...] = ()
 
     def consumers(self) -> dict[str, list[Node]]:
-        """For each node name, the nodes that read it."""
+        """For each node name, the nodes that read it, a feedback among them."""
         readers: dict[str, list[Node]] = {name: [] for name in self.nodes}
         for node in self.nodes.values():
-            for name in node.inputs:
+            for name in (*node.inputs, *([of_feedback(node)] if of_feedback(node) else [])):
                 readers[name].append(node)
         return readers
+
+
+def of_feedback(node: Node) -> str:
+    """The node whose past a `Feedback` of either stage reads; "" for all other nodes."""
+    return str(getattr(node, "of", ""))
 
 
 def rebuilt(graph: Graph, nodes: Iterable[Node], stage: Stage, changes: Iterable[Change], output: str = "") -> Graph:

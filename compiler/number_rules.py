@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import get_args
 
 import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, TensorType
-from pumice.hwsim.arith import ACTIVATION_LIMIT, STATE_LIMIT, Reset, shifted
+from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, STATE_LIMIT, Reset, shifted
 from pumice.hwsim.spec import ChipSpec
 
 MAX_LEVELS = 255  # what a recorded level, a byte, holds
@@ -41,6 +42,45 @@ def neurons_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield from _firing_possible(node, chip)
         if isinstance(node, i.IntLif | i.Levels):
             yield from _bias_in_range(node, chip)
+
+
+def programs_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """The constants of programmable neurons fit 24 bits and 12-bit decays, on a chip that has such neurons."""
+    for node in graph.nodes.values():
+        if not isinstance(node, i.Programmable):
+            continue
+        if chip.graded_bits == 0:
+            yield f"{at(node)} of {node.out}: needs programmable neurons, which {chip.name} does not have"
+        p = node.params
+        if p.most > 1 and int(p.threshold.min(initial=1)) < 1:
+            yield f"{at(node)}: threshold {int(p.threshold.min())} is not above 0"
+        for name in ("threshold", "bias", "current_bias", "start", "current_start", "v_reset"):
+            most = int(np.abs(getattr(p, name)).max(initial=0))
+            if most >= STATE_LIMIT:
+                yield f"{at(node)}: {name.replace('_', ' ')} {most:,}/{STATE_LIMIT - 1:,}"
+        for name in ("dv", "du"):
+            low, high = int(getattr(p, name).min(initial=0)), int(getattr(p, name).max(initial=0))
+            if low < 0 or high > DECAY_UNITY:
+                yield f"{at(node)}: decays {name} {low} to {high}, 0 to {DECAY_UNITY} fit"
+        yield from _program_makes_sense(node)
+
+
+def _program_makes_sense(node: i.Programmable) -> Iterator[str]:
+    p, sent = node.params, (node.out.low, node.out.high)
+    if p.reset not in get_args(Reset):
+        yield f"{at(node)}: unknown reset {p.reset!r}"
+    if p.most < 0 or sent != (p.limits if p.most == 0 else (0, p.most)):
+        yield f"{at(node)}: sends {sent[0]} to {sent[1]}, its neurons {p.most or p.limits}"
+    if p.most > MAX_LEVELS:
+        yield f"{at(node)}: {p.most}/{MAX_LEVELS} spikes a step"
+    for field in fields(p):
+        value = getattr(p, field.name)
+        if isinstance(value, np.ndarray) and not _broadcasts(value.shape, node.out.shape):
+            yield f"{at(node)}: {field.name} of shape {value.shape} for {node.out}"
+
+
+def _broadcasts(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
+    return len(shape) == len(onto) and all(n in (1, full) for n, full in zip(shape, onto, strict=True))
 
 
 def _firing_possible(node: i.IntLif, chip: ChipSpec) -> Iterator[str]:
@@ -101,10 +141,12 @@ def magnitude(out: TensorType) -> int:
 def ranges_hold(graph: Graph, chip: ChipSpec) -> Iterator[str]:
     """What passes values on, or adds them up, declares all that it can send."""
     for node in graph.nodes.values():
-        if not isinstance(node, i.OneToOne | i.MaxPool | i.TokenSum):
+        if not isinstance(node, i.OneToOne | i.MaxPool | i.TokenSum | i.Past | i.Feedback | i.Currents):
             continue
-        source = graph.nodes[node.inputs[0]].out
+        source = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]].out
         low, high = source.low, source.high
+        if isinstance(node, i.Currents):
+            low, high = (sum(getattr(graph.nodes[name].out, end) for name in node.inputs) for end in ("low", "high"))
         if isinstance(node, i.TokenSum):
             half = (1 << max(node.shift, 0)) >> 1
             low, high = (bound * source.shape[-1] + half >> max(node.shift, 0) for bound in (low, high))
@@ -132,6 +174,7 @@ def payloads_carried(graph: Graph, chip: ChipSpec) -> Iterator[str]:
 NUMBER_RULES = (
     weights_in_range,
     neurons_in_range,
+    programs_in_range,
     levels_in_range,
     streams_in_range,
     ranges_hold,

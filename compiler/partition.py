@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group, fans, groups_of
-from pumice.compiler.ir import Graph
+from pumice.compiler.ir import Graph, Node
 from pumice.compiler.program import Partition, Slice
 from pumice.errors import DoesNotFit
 from pumice.hwsim.spec import ChipSpec
@@ -84,15 +84,16 @@ def slice_of(
 def stored_weights(group: Group, channels: tuple[int, int]) -> NDArray[np.int64]:
     """The weights that a slice stores, flat: those of its convolution, and one shared 1 for each input that it takes as it is.
     Products of spikes and counts are not stored."""
-    node, streams = group.synapse, np.ones(len(group.streams), np.int64)
+    streams = np.ones(len(group.streams), np.int64)
+    return np.concatenate([*(_own_weights(node, channels) for node in group.synapses), streams])
+
+
+def _own_weights(node: Node, channels: tuple[int, int]) -> NDArray[np.int64]:
     if isinstance(node, i.SpikeMatmul):
-        return streams
-    own = (
-        node.weight[slice(*channels)].reshape(-1)
-        if isinstance(node, i.Synapse)
-        else np.ones(len(node.inputs), np.int64)
-    )
-    return np.concatenate([own, streams])
+        return np.zeros(0, np.int64)
+    if isinstance(node, i.Synapse):
+        return node.weight[slice(*channels)].reshape(-1)
+    return np.ones(len(node.inputs), np.int64)
 
 
 def stored_bits(weights: NDArray[np.int64]) -> int:

@@ -23,7 +23,7 @@ from pumice.compiler.partition import partition
 from pumice.compiler.passes.balance_delays import BalanceDelays
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.passes.lower_attention import LowerAttention
-from pumice.compiler.passes.lower_general import LowerGeneral
+from pumice.compiler.passes.lowering.lower_general import LowerGeneral
 from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
 from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize

@@ -15,7 +15,6 @@ reach a step of the grid, compare with `>=` themselves ("inclusive"), which stoc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,9 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.float_nodes import Lif, MultiSpike
-from pumice.errors import InputError
 from pumice.hwsim.arith import (
-    ACTIVATION_LIMIT,
     DECAY_UNITY,
     MEMBRANE_SHIFT,
     LifParams,
@@ -40,9 +37,6 @@ Ints = NDArray[np.int64]
 Tie = Literal["bias", "threshold", "strict", "inclusive"]
 UNIT = 1 << MEMBRANE_SHIFT
 LIFTED_TAU = 2 * UNIT  # lifts of 1/64 add up to tau / 64; the grid of even weights has steps of 2
-
-# Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped.
-SCALE_FACTORS = (1.0, 0.9, 0.8, 0.65, 1.1, 1.25, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -86,23 +80,6 @@ class LevelIntegers:
 def _effective(mantissa: Ints, exponent: int, ndim: int) -> Ints:
     """The bias of a population of `ndim` axes, channels first."""
     return (mantissa << exponent).reshape(-1, *[1] * (ndim - 1))
-
-
-@dataclass(frozen=True)
-class LayerFit:
-    """A quantized layer and what was measured of it on calibration data.
-
-    mismatch: fraction of spikes that differ from the float layer on the same input. worst_current, observed_current: in
-    current units. clipped: weights that did not fit their bits.
-    """
-
-    weight: Ints
-    neurons: NeuronIntegers | LevelIntegers
-    mismatch: float
-    worst_current: int
-    observed_current: int
-    observed_membrane: int
-    clipped: int
 
 
 def quantize_weights(weight: NDArray[Any], scale: float, bits: int) -> tuple[Ints, int]:
@@ -176,70 +153,6 @@ def run_layer(current: Ints, params: LifParams) -> tuple[NDArray[np.bool_], int]
         u, after, spikes[t] = lif_step(u, v, current[t], params)
         v, peak = after, max(peak, int(np.abs(after).max(initial=0)))
     return spikes, peak
-
-
-@dataclass(frozen=True, eq=False)
-class LayerProblem:
-    """A float layer to quantize, and what it does on calibration data.
-
-    weight [O, C, kh, kw], bias [O]; source: the user's node; input_scale, input_range: the integer input's grid.
-    currents(weight): the integer layer's synapses on calibration inputs, [T, B, O, …]. mean_current [O]: the float layer's mean
-    current there, without bias. integers(bias, scale): its neurons' integers near a scale, or None where they do not fit.
-    target: what its neurons send, [T, B, O, …].
-    """
-
-    weight: Floats
-    bias: Floats
-    source: str
-    input_scale: float
-    input_range: tuple[int, int]
-    currents: Callable[[Ints], Ints]
-    mean_current: Floats
-    integers: Callable[[Floats, float], NeuronIntegers | LevelIntegers | None]
-    target: NDArray[Any]
-
-
-def fit_layer(layer: LayerProblem, weight_bits: int) -> LayerFit:
-    """The quantization of a synapse and its neurons that reproduces most of what the float layer sends.
-
-    Raises InputError where no scale fits the chip.
-    """
-    for group in _candidate_scales(layer.weight, weight_bits):
-        fits = [fit for scale in group for fit in _try_scale(scale, layer, weight_bits)]
-        if fits:
-            return min(fits, key=lambda fit: fit.mismatch)
-    message = f"node {layer.source!r}: no weight scale fits threshold, bias and 24-bit membrane"
-    raise InputError(message, "rescale the layer")
-
-
-def _candidate_scales(weight: Floats, bits: int) -> Iterator[list[float]]:
-    """Scales to try: those around the largest that fits the weights; and, where none of these fits the accumulator,
-    ever coarser ones."""
-    largest = float(np.abs(weight).max(initial=0)) or 1.0
-    fitting = ((1 << bits) - 2) / largest
-    yield [fitting * factor for factor in SCALE_FACTORS]
-    yield from ([fitting / 2**k] for k in range(1, bits))
-
-
-def _try_scale(scale: float, layer: LayerProblem, bits: int) -> Iterator[LayerFit]:
-    """The layer near one scale: with its own bias, and with the bias corrected for the mean error that rounding the
-    weights makes on calibration data (Nagel et al., ICCV 2019). Nothing where it does not fit the chip."""
-    plain = layer.integers(layer.bias, scale * layer.input_scale)
-    if plain is None:
-        return
-    integers, clipped = quantize_weights(layer.weight, plain.scale / layer.input_scale, bits)
-    worst = worst_current(integers, *layer.input_range)
-    if worst >= ACTIVATION_LIMIT:
-        return
-    current = layer.currents(integers)
-    drift = current.mean(axis=(0, 1, *range(3, current.ndim))) / plain.scale - layer.mean_current
-    corrected = layer.integers(layer.bias - drift, scale * layer.input_scale)
-    for neurons in (plain, corrected):
-        if neurons is None or neurons.scale != plain.scale:
-            continue
-        outputs, peak = neurons.run(current)
-        mismatch = float((outputs != layer.target).mean())
-        yield LayerFit(integers, neurons, mismatch, worst, int(np.abs(current).max(initial=0)), peak, clipped)
 
 
 def input_grid(samples: Floats, bits: int) -> tuple[float, int, int]:

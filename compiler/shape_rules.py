@@ -18,6 +18,24 @@ def neurons_read_currents(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield f"{at(node)} reads {node.inputs[0]!r}, {graph.nodes[node.inputs[0]].out}, which is no current"
 
 
+def currents_match(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """Currents that are added up are currents, of one shape; a delay of the user's keeps its shape."""
+    for node in graph.nodes.values():
+        if isinstance(node, i.Past | i.Feedback):
+            source = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]].out
+            least = int(isinstance(node, i.Feedback))
+            if (
+                source.shape != node.out.shape
+                or source.dtype == "current"
+                or int(node.steps.min(initial=least)) < least
+            ):
+                yield f"{at(node)} of {node.out}: {source}, {int(node.steps.min(initial=0))} or more steps before"
+        for name in node.inputs if isinstance(node, i.Currents) else ():
+            part = graph.nodes[name].out
+            if part.dtype != "current" or part.shape != node.out.shape:
+                yield f"{at(node)} of {node.out} adds {name!r}, {part}"
+
+
 def streams_match(graph: Graph, chip: ChipSpec) -> Iterator[str]:
     """A membrane adds payloads of its own shape."""
     for node in graph.nodes.values():
@@ -79,5 +97,5 @@ def static_masks_fit(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield f"{at(node)}: masks {node.masks.shape} for {graph.timesteps} timesteps of {node.out}"
 
 
-SHAPE_RULES = (neurons_read_currents, streams_match, groups_divide, pools_read_maps, spike_gates_fit)
+SHAPE_RULES = (neurons_read_currents, currents_match, streams_match, groups_divide, pools_read_maps, spike_gates_fit)
 MASK_RULES = (gates_have_masks, static_masks_fit)

@@ -11,8 +11,12 @@ from pumice.compiler.ir import Node
 def holds_reals(name: str, nodes: Mapping[str, Node]) -> bool:
     """Whether a stream's payload is a real value in fixed point, and not a number of spikes."""
     node = nodes[name]
-    if isinstance(node, i.MaxPool | i.Sum | i.Reshape | i.TokenGate | i.Delay):
+    if isinstance(node, i.Feedback):
+        return node.real
+    if isinstance(node, i.MaxPool | i.Sum | i.Reshape | i.TokenGate | i.Delay | i.Past):
         return holds_reals(node.inputs[0], nodes)
+    if isinstance(node, i.Programmable):
+        return node.params.most == 0
     return isinstance(node, i.GradedInput | i.Membrane | i.TokenSum)
 
 
@@ -22,9 +26,9 @@ def scale_of(name: str, nodes: Mapping[str, Node]) -> float:
     match node:
         case i.GradedInput() | i.Membrane() | i.TokenSum():
             return node.scale
-        case i.Levels():
+        case i.Levels() | i.Programmable() | i.Feedback():
             return float(node.norm)
-        case i.Sum() | i.OrPool() | i.MaxPool() | i.Reshape() | i.TokenGate() | i.Delay():
+        case i.Sum() | i.OrPool() | i.MaxPool() | i.Reshape() | i.TokenGate() | i.Delay() | i.Past():
             return scale_of(node.inputs[0], nodes)
         case _:
             return 1.0

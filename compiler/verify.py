@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import STAGES, Graph, Stage
 from pumice.compiler.number_rules import NUMBER_RULES, at
+from pumice.compiler.passes.balance_delays import axon_delays, depths
 from pumice.compiler.shape_rules import MASK_RULES, SHAPE_RULES
 from pumice.errors import VerifyError
 from pumice.hwsim.spec import ChipSpec
@@ -38,9 +40,11 @@ def rules_of(stage: Stage) -> tuple[Rule, ...]:
 
 
 def inputs_exist(graph: Graph, chip: ChipSpec) -> Iterator[str]:
-    """Every input is an earlier node, and so is the output."""
+    """Every input is an earlier node, and so is the output; a feedback reads any node."""
     seen: set[str] = set()
     for node in graph.nodes.values():
+        if isinstance(node, i.Feedback) and node.of not in graph.nodes:
+            yield f"{at(node)} reads {node.of!r}, which does not exist"
         yield from (f"{at(node)} reads {name!r}, which is not before it" for name in node.inputs if name not in seen)
         seen.add(node.name)
     if graph.output not in seen:
@@ -50,7 +54,8 @@ def inputs_exist(graph: Graph, chip: ChipSpec) -> Iterator[str]:
 def float_values_only(graph: Graph, chip: ChipSpec) -> Iterator[str]:
     """Before quantization, nothing is integer."""
     for node in graph.nodes.values():
-        if node.out.dtype != "float" or type(node).__module__ != f.__name__:
+        general = isinstance(node, g.Neuron | g.Delay | g.Feedback)
+        if node.out.dtype != "float" or not (general or type(node).__module__ == f.__name__):
             yield f"{at(node)} is {node.out} before quantization"
 
 
@@ -82,7 +87,8 @@ def joins_meet(graph: Graph, chip: ChipSpec) -> Iterator[str]:
         arrivals = {depth[name] for name in node.inputs}
         if len(arrivals) > 1:
             yield f"{at(node)}: inputs arrive after {sorted(arrivals)} steps"
-        depth[node.name] = max(arrivals, default=0) + i.latency(node)
+        arrival = max(arrivals, default=0) + i.latency(node)
+        depth[node.name] = node.at if isinstance(node, i.Past | i.Feedback) else arrival
 
 
 def delays_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
@@ -90,3 +96,14 @@ def delays_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
     for node in graph.nodes.values():
         if isinstance(node, i.Delay) and node.out.dtype != "mask" and node.steps > chip.max_delay:
             yield f"{at(node)}: delay {node.steps}/{chip.max_delay} steps"
+    depth = depths(graph)
+    for node in graph.nodes.values():
+        if isinstance(node, i.Past | i.Feedback):
+            yield from _axons_in_range(node, axon_delays(node, depth), chip)
+
+
+def _axons_in_range(node: i.Past | i.Feedback, waits: i.Ints, chip: ChipSpec) -> Iterator[str]:
+    if int(waits.max(initial=0)) > chip.max_delay:
+        yield f"{at(node)}: delay {int(waits.max())}/{chip.max_delay} steps"
+    if int(waits.min(initial=0)) < 0:
+        yield f"{at(node)}: a value is due {-int(waits.min())} steps before it is there"

@@ -52,13 +52,13 @@ class LifParams:
         return self.reset == "hard" and not self.inclusive
 
 
-def decay(x: Ints, rate: int) -> Ints:
-    """x * (4096 - rate) / 4096, rounded toward zero by magnitude."""
-    if rate == DECAY_UNITY:
+def decay(x: Ints, rate: int | Ints) -> Ints:
+    """x * (4096 - rate) / 4096, rounded toward zero by magnitude. rate: one, or one for each neuron."""
+    if np.all(rate == DECAY_UNITY):
         return np.zeros_like(x)
     product = x * (DECAY_UNITY - rate)
     lift = (product >> 63) & (DECAY_UNITY - 1)  # a shift rounds down; negative values round up instead
-    return (product + lift) >> DECAY_SHIFT
+    return np.asarray((product + lift) >> DECAY_SHIFT)
 
 
 def wrap_current(u: Ints) -> Ints:

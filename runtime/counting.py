@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group, fans, groups_of, mask_input, origin
+from pumice.compiler.ir import Node
 from pumice.compiler.program import Program, Site, Slice
 from pumice.compiler.streams import holds_reals
 from pumice.hwsim import arith, counters
@@ -55,22 +56,20 @@ def _count_slice(
     sums = {name: np.zeros(steps) for name in COUNT_FIELDS}
     for name, fan in fans(group, program.graph, part.channels, part.positions):
         _add_stream(sums, program, run, group, name, fan, program.mapping.sites[core], placed)
-    if isinstance(group.synapse, i.SpikeMatmul):
-        _add_attention(sums, run, group.synapse, part)
-    elif isinstance(group.synapse, i.Synapse):
-        _add_layer_estimates(sums, run, group, part, program)
+    for node in group.synapses:
+        if isinstance(node, i.SpikeMatmul):
+            _add_attention(sums, run, node, part)
+        elif isinstance(node, i.Synapse):
+            _add_layer_estimates(sums, run, group, node, part, program)
     _add_neurons(sums, run, group, part)
-    kind = "attention" if isinstance(group.synapse, i.SpikeMatmul) else _synapse_kind(group)
-    return CountRow(group.name, core, kind, **sums)
+    return CountRow(group.name, core, _synapse_kind(group.synapses[0]), **sums)
 
 
-def _synapse_kind(group: Group) -> str:
-    node = group.synapse
-    return (
-        "conv"
-        if isinstance(node, i.OrPool | i.MaxPool) or (isinstance(node, i.Synapse) and node.weight.shape[2:] != (1, 1))
-        else "dense"
-    )
+def _synapse_kind(node: Node) -> str:
+    if isinstance(node, i.SpikeMatmul):
+        return "attention"
+    windows = isinstance(node, i.Synapse) and node.weight.shape[2:] != (1, 1)
+    return "conv" if windows or isinstance(node, i.OrPool | i.MaxPool) else "dense"
 
 
 def _add_stream(
@@ -89,7 +88,7 @@ def _add_stream(
     sums["events"] += counters.delivered(events, reached)
     source = origin(name, program.graph)
     real = isinstance(source, i.GradedInput)
-    operand = isinstance(group.synapse, i.SpikeMatmul) and name in group.synapse.inputs
+    operand = any(isinstance(node, i.SpikeMatmul) and name in node.inputs for node in group.synapses)
     if not operand:  # operations on those are coincidences, counted by `_add_attention`
         sums["macs" if real else "synops"] += counters.delivered(events, fan)
         payload = events if holds_reals(name, program.graph.nodes) else counters.payload_per_neuron(x)
@@ -125,9 +124,9 @@ def _add_attention(sums: dict[str, Floats], run: Counting, node: i.SpikeMatmul, 
     sums["eq25"] += spikes.mean(axis=tuple(range(2, spikes.ndim))).sum(axis=1) * dense
 
 
-def _add_layer_estimates(sums: dict[str, Floats], run: Counting, group: Group, part: Slice, program: Program) -> None:
-    node = group.synapse
-    assert isinstance(node, i.Synapse)
+def _add_layer_estimates(
+    sums: dict[str, Floats], run: Counting, group: Group, node: i.Synapse, part: Slice, program: Program
+) -> None:
     x = run.values[node.inputs[0]]
     share = part.neurons / int(np.prod(group.extent))
     dense = counters.dense_operations(node.weight.shape, int(np.prod(node.out.shape[1:]))) * share

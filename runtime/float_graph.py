@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler.evaluate import evaluate, frames
 from pumice.compiler.ir import Graph, Node
+from pumice.compiler.loops import parts, runs_at_once
 from pumice.errors import BackendUnavailable, InputError, RunError
 
 if TYPE_CHECKING:
@@ -116,28 +116,12 @@ def _torch_values(graph: Graph, given: Mapping[str, Floats]) -> dict[str, Floats
 
     values = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in given.items()}
     with torch.no_grad():
-        for part in _parts(graph):
-            if len(part) == 1 and not isinstance(part[0], g.Feedback):
+        for part in parts(graph):
+            if runs_at_once(part) and not isinstance(part[0], g.Feedback):
                 values |= _layer(part[0], values, Steps)
             else:
                 values |= _loop(part, values, Steps)
     return {name: values[name].numpy() for name in graph.nodes}
-
-
-def _parts(graph: Graph) -> list[list[Node]]:
-    """The nodes in the order in which they can run: single ones, and those of a cycle together, in the graph's order."""
-    wires = nx.DiGraph()
-    wires.add_nodes_from(graph.nodes)
-    for node in graph.nodes.values():
-        sources = (*node.inputs, node.of) if isinstance(node, g.Feedback) else node.inputs
-        wires.add_edges_from((source, node.name) for source in sources)
-    condensed = nx.condensation(wires)
-    place = {name: number for number, name in enumerate(graph.nodes)}
-    order = nx.lexicographical_topological_sort(
-        condensed, key=lambda c: min(place[n] for n in condensed.nodes[c]["members"])
-    )
-    members = [condensed.nodes[c]["members"] for c in order]
-    return [[graph.nodes[name] for name in sorted(names, key=place.__getitem__)] for names in members]
 
 
 def _layer(node: Node, values: Mapping[str, Tensor], steps: Callable[[Node], Any]) -> dict[str, Tensor]:

@@ -111,12 +111,14 @@ def inspect_artifact(path: Path) -> ArtifactContents:
 
 
 def _layer(group: Group, program: Program) -> Layer:
-    node, synapse = group.neurons, group.synapse
-    streams = [program.graph.nodes[name].out for name in (*synapse.inputs, *group.streams)]
-    weight = synapse.weight if isinstance(synapse, i.Synapse) else np.zeros(0, np.int64)
+    node = group.neurons
+    fed = [name for synapse in group.synapses for name in synapse.inputs]
+    streams = [program.graph.nodes[name].out for name in (*fed, *group.streams)]
+    weights = [synapse.weight.reshape(-1) for synapse in group.synapses if isinstance(synapse, i.Synapse)]
+    weight = np.concatenate([np.zeros(0, np.int64), *weights])
     return Layer(
         group.name,
-        _kind(node, synapse),
+        _kind(node, group.synapses),
         node.out.shape,
         min(stream.low for stream in streams),
         max(stream.high for stream in streams),
@@ -130,14 +132,17 @@ def _layer(group: Group, program: Program) -> Layer:
     )
 
 
-def _kind(neurons: Node, synapse: Node) -> str:
+def _kind(neurons: Node, synapses: tuple[Node, ...]) -> str:
+    fed = " and ".join(_fed_by(neurons, synapse) for synapse in synapses)
     match neurons:
         case i.IntLif():
-            return f"LIF of {_fed_by(neurons, synapse)}"
+            return f"LIF of {fed}"
+        case i.Programmable():
+            return f"{'programmable neurons' if neurons.params.most else 'integrators'} of {fed}"
         case i.Levels():
-            return f"levels of {_fed_by(neurons, synapse)}"
+            return f"levels of {fed}"
         case i.Membrane():
-            return f"membrane of {_fed_by(neurons, synapse)}"
+            return f"membrane of {fed}"
         case i.Readout():
             return "read-out"
         case i.OrPool() | i.MaxPool():

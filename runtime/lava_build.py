@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
-from pumice.compiler.passes.balance_delays import depths
+from pumice.compiler.passes.balance_delays import axon_delays, depths
 from pumice.hwsim.lava.neurons import LiveMask, SpikeMatmul, TokenGate
 from pumice.hwsim.lava.pools import Pool, SpikeAnd, TokenSum
-from pumice.hwsim.lava.wiring import DelayLine, FrameSource, Recorder, Sum
+from pumice.hwsim.lava.wiring import DelayLine, FrameSource, Past, Recorder, Sum
 from pumice.hwsim.scoring import tokens_kept
 from pumice.runtime.lava_job import Job, source_frames
 from pumice.runtime.lava_network import Network, batches, joined, size, summed
@@ -22,6 +24,7 @@ def build(job: Job) -> Any:
     network = Network(job, depths(job.graph))
     for node in job.graph.nodes.values():
         network.ports[node.name] = add(network, node)
+    close_cycles(network)
     add_recorders(network)
     return network.ports[job.graph.output].process
 
@@ -31,6 +34,10 @@ def add(network: Network, node: Node) -> Any:
     match node:
         case i.Reshape():
             return network.ports[node.inputs[0]]
+        case i.Currents():
+            return None  # their readers connect the parts
+        case i.Past() | i.Feedback():
+            return add_past(network, node)
         case i.GradedInput() | i.StaticMask() | i.GivenMask():
             return FrameSource(frames=source_frames(network.job, node), name=node.name).out
         case i.Synapse():
@@ -38,7 +45,7 @@ def add(network: Network, node: Node) -> Any:
             return synapse(network.ports[node.inputs[0]], node, source, network.job.synapse)
         case i.OneToOne():
             return one_to_one(network.ports[node.inputs[0]], node)
-        case i.IntLif() | i.Levels() | i.Membrane() | i.Readout():
+        case i.IntLif() | i.Programmable() | i.Levels() | i.Membrane() | i.Readout():
             return add_neurons(network, node)
         case i.Sum() | i.OrPool() | i.MaxPool() | i.TokenSum() | i.SpikeAnd():
             return add_self_fed(network, node)
@@ -81,10 +88,26 @@ def add_delays(network: Network, node: i.Delay) -> Any:
     delays = [n for n in network.job.graph.nodes.values() if isinstance(n, i.Delay) and n.inputs[0] == source]
     for taps in batches(delays, DelayLine.TAPS):
         line = DelayLine(size=size(node), steps=[tap.steps for tap in taps], name=f"{taps[0].name}…")
-        network.ports[source].connect(line.x)
+        summed(network, node, (source,), line.x)
         for index, tap in enumerate(taps):
             network.ports[tap.name] = getattr(line, f"out{index}")
     return network.ports[node.name]
+
+
+def add_past(network: Network, node: i.Past | i.Feedback) -> Any:
+    """A delay of the user's own; that of a cycle is connected when the cycle is there."""
+    steps, waits = (
+        np.broadcast_to(x, node.out.shape).reshape(-1) for x in (node.steps, axon_delays(node, network.lags))
+    )
+    past = Past(steps=steps, waits=waits, timesteps=network.job.graph.timesteps, lag=node.at, name=node.name)
+    return joined(network, node, past.out, past.x) if isinstance(node, i.Past) else past.out
+
+
+def close_cycles(network: Network) -> None:
+    """Connect what feedbacks read. The Processes of a cycle are found from its feedback, so Lava compiles all of them."""
+    for node in network.job.graph.nodes.values():
+        if isinstance(node, i.Feedback):
+            network.ports[node.of].connect(network.ports[node.name].process.x)
 
 
 def add_matmul(network: Network, node: i.SpikeMatmul) -> Any:

@@ -14,6 +14,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.passes.balance_delays import depths
 from pumice.errors import RunError
+from pumice.runtime.recording import record_dtype, recorded
 from pumice.runtime.result import RunResult
 
 SynapseProcess = Literal["sparse", "conv"]
@@ -51,8 +52,8 @@ def check_widths(graph: Graph) -> None:
 
 def files(graph: Graph, record: bool, folder: Path) -> dict[str, Path]:
     """A file for each node whose frames make up the result: the read-out, live masks and, if asked for, layers that spike."""
-    kinds = (i.Readout, i.LiveMask, i.IntLif, i.Levels) if record else (i.Readout, i.LiveMask)
-    names = [node.name for node in graph.nodes.values() if isinstance(node, kinds)]
+    kept = {node.name for node in recorded(graph)} if record else set()
+    names = [n.name for n in graph.nodes.values() if isinstance(n, i.Readout | i.LiveMask) or n.name in kept]
     return {name: folder / f"{index}.npy" for index, name in enumerate(names)}
 
 
@@ -61,7 +62,7 @@ def allocate(job: Job) -> None:
     for name, path in job.records.items():
         node = job.graph.nodes[name]
         shape = (job.samples * job.graph.timesteps, int(np.prod(node.out.shape)))
-        np.save(path, np.zeros(shape, np.int64 if isinstance(node, i.Readout) else np.uint8))
+        np.save(path, np.zeros(shape, np.int64 if isinstance(node, i.Readout) else record_dtype(node)))
 
 
 def collect(job: Job) -> RunResult:
@@ -74,7 +75,7 @@ def collect(job: Job) -> RunResult:
     return RunResult(
         outputs=total,
         logits=total * readout.scale,
-        spikes={name: value for name, value in values.items() if isinstance(graph.nodes[name], i.IntLif | i.Levels)},
+        spikes={node.name: values[node.name] for node in recorded(graph) if node.name in values},
         masks={
             node.name: mask_of(job, node, values) for node in graph.nodes.values() if isinstance(node, i.MaskSource)
         },

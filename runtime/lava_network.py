@@ -44,7 +44,7 @@ def size(node: Node) -> int:
 def joined(network: Network, node: Node, out: Any, *ins: Any) -> Any:
     """Connect a node's inputs to its InPorts, in order; returns its OutPort."""
     for name, port in zip(node.inputs, ins, strict=True):
-        network.ports[name].connect(port)
+        summed(network, node, (name,), port)
     return out
 
 
@@ -52,14 +52,26 @@ def summed(network: Network, node: Node, names: Iterable[str], into: Any) -> Non
     """Several inputs into one InPort, which receives their sum. Lava connects two ports once only, so a port that comes
     twice passes a relay."""
     taken: list[Any] = []
-    for index, name in enumerate(names):
-        port = network.ports[name]
+    for index, part in enumerate(part for name in names for part in parts_of(network, name)):
+        port = network.ports[part]
         if any(port is other for other in taken):
             relay = DelayLine(size=size(node), steps=[0], name=f"{node.name}.relay{index}")
             port.connect(relay.x)
             port = relay.out0
         port.connect(into)
         taken.append(port)
+
+
+def parts_of(network: Network, name: str) -> Iterator[str]:
+    """The nodes whose ports carry a value: several for currents that are added up where they arrive."""
+    node = network.job.graph.nodes[name]
+    while isinstance(node, i.Reshape):
+        node = network.job.graph.nodes[node.inputs[0]]
+    if not isinstance(node, i.Currents):
+        yield name
+        return
+    for part in node.inputs:
+        yield from parts_of(network, part)
 
 
 def batches(items: list[Item], length: int) -> Iterator[list[Item]]:

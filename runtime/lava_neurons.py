@@ -11,7 +11,7 @@ from pumice.compiler import int_nodes as i
 from pumice.hwsim import arith
 from pumice.hwsim.lava.memoryless import Levels, Membrane
 from pumice.hwsim.lava.neurons import GatedLif, Readout
-from pumice.hwsim.lava.own_lif import OwnLif
+from pumice.hwsim.lava.own_lif import OwnLif, Programmable
 from pumice.runtime.lava_network import Network, joined, size, summed
 
 
@@ -22,6 +22,8 @@ def add_neurons(network: Network, node: i.Neurons) -> Any:
             if node.gate_state != "":
                 return add_gated_lif(network, node)
             return add_lif(network, node) if node.params.stock else add_own_lif(network, node)
+        case i.Programmable():
+            return add_programmable(network, node)
         case i.Levels():
             return add_levels(network, node)
         case i.Membrane():
@@ -50,6 +52,18 @@ def add_lif(network: Network, node: i.IntLif) -> Any:
 def add_own_lif(network: Network, node: i.IntLif) -> Any:
     """Ours: they subtract their threshold, or compare with `>=`."""
     own = OwnLif(
+        shape=node.out.shape,
+        params=node.params,
+        timesteps=network.job.graph.timesteps,
+        lag=network.lag(node),
+        name=node.name,
+    )
+    return joined(network, node, own.s_out, own.a_in)
+
+
+def add_programmable(network: Network, node: i.Programmable) -> Any:
+    """Ours: programmable neurons."""
+    own = Programmable(
         shape=node.out.shape,
         params=node.params,
         timesteps=network.job.graph.timesteps,
@@ -89,7 +103,7 @@ def add_membrane(network: Network, node: i.Membrane) -> Any:
         gated=node.gated,
         name=node.name,
     )
-    network.ports[node.inputs[0]].connect(membrane.a_in)
+    summed(network, node, node.inputs[:1], membrane.a_in)
     summed(network, node, node.streams, membrane.x)
     if node.gated:
         network.ports[node.inputs[-1]].connect(membrane.mask)

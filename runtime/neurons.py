@@ -7,26 +7,56 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.hwsim import arith
+from pumice.hwsim.programmable import neuron_step
 
 Ints = NDArray[np.int64]
+State = tuple[Ints, Ints]
 
 
-def run_lif(node: i.IntLif, inputs: list[Ints]) -> tuple[Ints, Ints]:
-    """Spikes [T, B, C, …] of a layer, and its active neurons. A neuron is active in a step when it is routed and has an
-    input, a bias or a membrane to update."""
+def begin(node: i.IntLif | i.Programmable, like: Ints) -> State:
+    """u and v before a sample's first step, for currents `like` [B, C, …]."""
+    if isinstance(node, i.Programmable):
+        return node.params.begin(like.shape)
+    return np.zeros_like(like), np.zeros_like(like)
+
+
+def run_stateful(node: i.IntLif | i.Programmable, inputs: list[Ints], state: State) -> tuple[Ints, Ints, State]:
+    """What a layer sends [T, B, C, …] from `state` on; its active neurons, how many samples found each one active, [T, C, …];
+    and the state after it. A neuron is active in a step when it is routed and has an input, a bias or a state to update."""
     current = inputs[0]
-    params = node.params
-    u = v = np.zeros_like(current[0])
-    spikes = np.empty_like(current)
+    u, v = state
+    sent = np.empty_like(current)
     active = np.empty((current.shape[0], *current.shape[2:]), np.int64)
     for t in range(current.shape[0]):
-        routed = np.ones((), np.bool_) if node.gate_state == "" else inputs[1][t][:, None, :] > 0
-        active[t] = (routed & ((current[t] != 0) | (params.bias != 0) | (v != 0))).sum(axis=0)
-        if node.gate_state == "":
-            u, v, spikes[t] = arith.lif_step(u, v, current[t], params)
-        else:
-            u, v, spikes[t] = arith.gated_lif_step(u, v, current[t], routed, params, node.gate_state)
-    return spikes, active
+        routed = _routed(node, inputs, t)
+        busy = (current[t] != 0) | _driven(node) | (v != 0) | (u != 0 if isinstance(node, i.Programmable) else False)
+        active[t] = (routed & busy).sum(axis=0)
+        u, v, sent[t] = _step(node, u, v, current[t], routed)
+    return sent, active, (u, v)
+
+
+def _routed(node: i.IntLif | i.Programmable, inputs: list[Ints], t: int) -> NDArray[np.bool_]:
+    gated = isinstance(node, i.IntLif) and node.gate_state != ""
+    return inputs[1][t][:, None, :] > 0 if gated else np.ones((), np.bool_)
+
+
+def _driven(node: i.IntLif | i.Programmable) -> NDArray[np.bool_]:
+    """Neurons that something is added to in every step."""
+    if isinstance(node, i.IntLif):
+        return np.asarray(node.bias != 0)
+    return np.asarray((node.params.bias != 0) | (node.params.current_bias != 0))
+
+
+def _step(
+    node: i.IntLif | i.Programmable, u: Ints, v: Ints, a_in: Ints, routed: NDArray[np.bool_]
+) -> tuple[Ints, Ints, Ints]:
+    if isinstance(node, i.Programmable):
+        return neuron_step(u, v, a_in, node.params)
+    if node.gate_state == "":
+        u, v, spikes = arith.lif_step(u, v, a_in, node.params)
+    else:
+        u, v, spikes = arith.gated_lif_step(u, v, a_in, routed, node.params, node.gate_state)
+    return u, v, spikes.astype(np.int64)
 
 
 def run_memoryless(node: i.Levels | i.Membrane, inputs: list[Ints]) -> Ints:

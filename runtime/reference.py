@@ -7,7 +7,7 @@ spikes, shifted. Arrays are int64, time first: [T, B, …].
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pumice.compiler import evaluate
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node
+from pumice.compiler.loops import parts, past, runs_at_once
 from pumice.compiler.pipeline import check_samples
 from pumice.compiler.program import Program
 from pumice.errors import InputError
@@ -23,7 +24,8 @@ from pumice.hwsim import arith
 from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counting, count_samples, merged
-from pumice.runtime.neurons import active_neurons, run_lif, run_memoryless, run_readout
+from pumice.runtime.neurons import State, active_neurons, begin, run_memoryless, run_readout, run_stateful
+from pumice.runtime.recording import record_dtype, recorded
 from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
 
@@ -57,11 +59,11 @@ class Reference:
         readout = program.graph.nodes[program.graph.output]
         assert isinstance(readout, i.Readout)
         total = values[readout.name][-1]
-        kept = [n.name for n in program.graph.nodes.values() if isinstance(n, i.IntLif | i.Levels)] if record else []
+        kept = recorded(program.graph) if record else []
         return RunResult(
             outputs=total,
             logits=total * readout.scale,
-            spikes={name: values[name].astype(np.uint8) for name in kept},
+            spikes={node.name: values[node.name].astype(record_dtype(node)) for node in kept},
             masks={n.name: values[n.name].astype(np.bool_) for n in mask_nodes(program)},
             counts=count_samples(program, Counting(values, active)) if self.counts else None,
         )
@@ -97,19 +99,64 @@ def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -
 
 def walk(graph: Graph, frames: Ints, schedule: NDArray[np.bool_] | None) -> tuple[dict[str, Ints], dict[str, Ints]]:
     """Every node's value [T, B, …]; and per layer of neurons, how many samples found each one active, [T, C, …]."""
-    values: dict[str, Ints] = {}
-    active: dict[str, Ints] = {}
-    for node in graph.nodes.values():
-        inputs = [values[name] for name in node.inputs]
-        if isinstance(node, i.GradedInput):
-            values[node.name] = frames
-        elif isinstance(node, i.IntLif):
-            values[node.name], active[node.name] = run_lif(node, inputs)
+    walked = Walk(graph, schedule, frames.shape[1])
+    for part in parts(graph):
+        if isinstance(part[0], i.GradedInput):
+            walked.values[part[0].name] = frames
+        elif runs_at_once(part):
+            walked.run(part[0], slice(None))
         else:
-            values[node.name] = stateless(node, inputs, graph, frames.shape[1], schedule)
-        if isinstance(node, i.Levels | i.Membrane):
-            active[node.name] = active_neurons(node, inputs, values[node.name])
-    return values, active
+            for t in range(graph.timesteps):
+                for node in part:
+                    walked.run(node, slice(t, t + 1))
+    return walked.values, walked.active
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """A walk over a graph. values, active: as `walk` returns them; states: of neurons, after the steps that they have run."""
+
+    graph: Graph
+    schedule: NDArray[np.bool_] | None
+    samples: int
+    values: dict[str, Ints] = field(default_factory=dict)
+    active: dict[str, Ints] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
+
+    def run(self, node: Node, when: slice) -> None:
+        """One node over the timesteps `when`: all of them, or the next one of a cycle."""
+        inputs = [self.values[name][when] for name in node.inputs]
+        if isinstance(node, i.Past | i.Feedback):
+            self._store(node, when, self._past(node, when))
+        elif isinstance(node, i.IntLif | i.Programmable):
+            state = self.states[node.name] if node.name in self.states else begin(node, inputs[0][0])
+            sent, active, self.states[node.name] = run_stateful(node, inputs, state)
+            self._store(node, when, sent)
+            self._store_active(node, when, active)
+        else:
+            self._store(node, when, stateless(node, inputs, self.graph, self.samples, self.schedule))
+            if isinstance(node, i.Levels | i.Membrane):
+                self._store_active(node, when, active_neurons(node, inputs, self.values[node.name][when]))
+
+    def _past(self, node: i.Past | i.Feedback, when: slice) -> Ints:
+        name = node.of if isinstance(node, i.Feedback) else node.inputs[0]
+        steps = range(self.graph.timesteps)[when]
+        if name not in self.values:  # a cycle's first step
+            return np.zeros((len(steps), self.samples, *node.out.shape), np.int64)
+        return np.stack([past(self.values[name], node.steps, t) for t in steps])
+
+    def _store(self, node: Node, when: slice, value: Ints) -> None:
+        if when == slice(None):
+            self.values[node.name] = value
+            return
+        if node.name not in self.values:
+            self.values[node.name] = np.zeros((self.graph.timesteps, *value.shape[1:]), np.int64)
+        self.values[node.name][when] = value
+
+    def _store_active(self, node: Node, when: slice, active: Ints) -> None:
+        if node.name not in self.active:
+            self.active[node.name] = np.zeros((self.graph.timesteps, *node.out.shape), np.int64)
+        self.active[node.name][when] = active
 
 
 def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedule: NDArray[np.bool_] | None) -> Ints:
@@ -124,7 +171,7 @@ def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedu
             return run_memoryless(node, inputs)
         case i.OrPool():
             return arith.or_pool(inputs[0], node.kernel, node.stride, node.padding)
-        case i.Sum():
+        case i.Sum() | i.Currents():
             return np.asarray(sum(inputs[1:], inputs[0]))
         case i.Reshape():
             return inputs[0].reshape(*inputs[0].shape[:2], *node.out.shape)

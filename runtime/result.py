@@ -16,15 +16,17 @@ from pumice.hwsim.counters import CountTable
 @dataclass(frozen=True, eq=False)
 class RunResult:
     """outputs: integer totals of the read-out [B, K]; logits: the same in the float model's units. Of a network that ends in
-    neurons, the output is how many spikes each of the K sent over the sample's timesteps; the train itself is in `spikes`.
+    neurons, or in values of another kind, the output is what each of the K sent, summed over the sample's timesteps; the trace
+    itself is in `spikes`.
 
-    spikes: per LIF layer, [T, B, C, …] uint8 (empty unless recorded). masks: per mask node, [T, B, N] (as spikes).
+    spikes: per layer, what it sent in each step, [T, B, C, …] (empty unless recorded): spikes and levels as uint8, membranes as
+    int32. masks: per mask node, [T, B, N] (as spikes).
     counts: per layer, core and step, summed over samples; None where the backend does not count.
     """
 
     outputs: NDArray[np.int64]
     logits: NDArray[np.float64]
-    spikes: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    spikes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     counts: CountTable | None = None
 

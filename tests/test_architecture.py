@@ -16,7 +16,7 @@ PARTS = ("compiler", "hwsim", "models", "runtime")
 
 # What each part may import of ours, besides itself, and the leaves pumice.errors, pumice.files, pumice.progress.
 ARROWS = {
-    "compiler": ("pumice.hwsim.spec", "pumice.hwsim.arith", "pumice.hwsim.scoring"),
+    "compiler": ("pumice.hwsim.spec", "pumice.hwsim.arith", "pumice.hwsim.programmable", "pumice.hwsim.scoring"),
     "hwsim": (),
     "models": ("pumice.compiler.dialect", "pumice.hwsim.scoring"),
     "runtime": ("pumice.compiler", "pumice.hwsim", "pumice.models"),

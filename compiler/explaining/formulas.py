@@ -11,7 +11,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.explaining.explanation import Step, Weights
 from pumice.compiler.explaining.runs import Floats, Look
-from pumice.compiler.quantization import SCALE_FACTORS
+from pumice.compiler.fitting import SCALE_FACTORS
 from pumice.hwsim import arith
 
 UNIT = 1 << arith.MEMBRANE_SHIFT

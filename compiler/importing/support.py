@@ -13,7 +13,7 @@ from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.importing.nested import flatten
 from pumice.compiler.importing.readings import Reading
 from pumice.compiler.ir import Change, Graph, Node
-from pumice.compiler.passes.lower_general import problem_of
+from pumice.compiler.passes.lowering.lower_general import problem_of
 from pumice.errors import PumiceError, UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
 

@@ -9,14 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
 from pumice.compiler.evaluate import evaluate
 from pumice.compiler.ir import Change, Graph, Node, TensorType, rebuilt
 from pumice.compiler.quantization import input_grid
 from pumice.compiler.quantizers.attention import quantize_attention, quantize_coincidences, quantize_spike_gate
-from pumice.compiler.quantizers.context import Context, Made, Neuron, expect_reader, is_fused, positioned
+from pumice.compiler.quantizers.context import (
+    Context,
+    Fused,
+    Made,
+    Neuron,
+    expect_reader,
+    fused_synapses,
+    is_fused,
+    positioned,
+)
 from pumice.compiler.quantizers.layers import quantize_layer, quantize_reader
 from pumice.compiler.quantizers.pools import counted_output, quantize_sum_pool
+from pumice.compiler.quantizers.programs import most_spikes, quantize_program, quantize_program_reader
 from pumice.compiler.quantizers.readout import is_folded_mean, quantize_readout
 from pumice.compiler.quantizers.streams import quantize_membrane, quantize_sum, quantize_token_mean, stream_grids
 from pumice.errors import UnsupportedNode
@@ -45,7 +56,7 @@ class Quantize:
             for new, change in _convert(node, c):
                 c.done[new.name] = new
                 changes += [change] if change else []
-        if isinstance(graph.nodes[graph.output], f.Lif | f.MultiSpike):
+        if not isinstance(graph.nodes[graph.output], f.TimeMean):
             for new, change in counted_output(graph.output, c):
                 c.done[new.name] = new
                 changes += [change] if change else []
@@ -57,8 +68,10 @@ def _convert(node: Node, c: Context) -> Made:
     match node:
         case f.Input():
             return [_input(node, c)]
-        case f.Lif() | f.MultiSpike():
+        case f.Lif() | f.MultiSpike() | g.Neuron():
             return _neurons(node, c)
+        case g.Delay() | g.Feedback():
+            return [(_late(node, c), None)]
         case f.Conv():
             return [] if is_fused(node, c.readers) else quantize_membrane(node, node.name, (), c, c.grids[node.name])
         case f.Attention() | f.Coincidences():
@@ -67,7 +80,7 @@ def _convert(node: Node, c: Context) -> Made:
         case f.SumPool():
             return quantize_sum_pool(node, c)
         case f.Add():
-            return quantize_sum(node, c)
+            return [] if fused_synapses(node.name, c) else quantize_sum(node, c)
         case f.SpikeGate():
             return quantize_spike_gate(node, c)
         case f.TokenMean():
@@ -92,22 +105,57 @@ def _input(node: f.Input, c: Context) -> tuple[Node, Change]:
     return i.GradedInput(node.name, (), out, node.source, scale), change
 
 
-def _neurons(node: Neuron, c: Context) -> Made:
-    before = c.graph.nodes[node.inputs[0]]
+def _neurons(node: Fused, c: Context) -> Made:
+    before, convs = c.graph.nodes[node.inputs[0]], fused_synapses(node.inputs[0], c)
     match before:
-        case f.Conv() if is_fused(before, c.readers):
-            return quantize_layer(before, node, c)
+        case _ if convs:
+            return quantize_program(node, convs, c) if isinstance(node, g.Neuron) else quantize_layer(convs, node, c)
         case f.Attention():
-            return quantize_attention(before, node, c)
+            return quantize_attention(before, neuron_of_dialect(node), c)
         case f.Coincidences():
-            return quantize_coincidences(before, node, c)
+            return quantize_coincidences(before, neuron_of_dialect(node), c)
         case f.Linear():
             raise UnsupportedNode(
                 f"node {node.source!r}: {type(node).__name__} after a Linear",
                 "write linear layers between neurons as Conv1d with kernel 1 on tokens [C, N]",
             )
+        case _ if isinstance(node, g.Neuron):
+            return quantize_program_reader(node, c)
         case _:
             return quantize_reader(node, c)
+
+
+def neuron_of_dialect(node: Fused) -> Neuron:
+    """Neurons that may read attention. Raises UnsupportedNode for the others."""
+    if isinstance(node, g.Neuron):
+        raise UnsupportedNode(f"node {node.source!r}: neurons of this kind after attention", "use LIF neurons there")
+    return node
+
+
+def _late(node: g.Delay | g.Feedback, c: Context) -> Node:
+    """A delay of the user's own. What a feedback reads is not made yet, but its type is known."""
+    if isinstance(node, g.Delay):
+        source = c.done[node.inputs[0]].out
+        out = replace(source, shape=positioned(node.out.shape))
+        return i.Past(node.name, node.inputs, out, node.source, node.steps.reshape(out.shape))
+    out, norm = payload_of(c.graph.nodes[node.of], c)
+    steps = node.steps.reshape(out.shape)
+    return i.Feedback(node.name, (), out, node.source, node.of, steps, norm, real=node.of in c.grids)
+
+
+def payload_of(node: Node, c: Context) -> tuple[TensorType, float]:
+    """What a node will send, and its payload units per float unit. Raises UnsupportedNode where that is not known before."""
+    shape = positioned(node.out.shape)
+    if node.name in c.grids:
+        grid = c.grids[node.name]
+        return TensorType(shape, "graded", -grid.limit, grid.limit), grid.scale
+    if isinstance(node, f.Lif | g.Neuron):
+        most = most_spikes(node, c) if isinstance(node, g.Neuron) else 1
+        return TensorType(shape, "spike" if most == 1 else "graded", 0, most), 1.0
+    raise UnsupportedNode(
+        f"node {node.source!r}: a cycle that comes back to {type(node).__name__}",
+        "close the cycle behind neurons, or behind a layer",
+    )
 
 
 def _structural(node: Node, c: Context) -> Node:

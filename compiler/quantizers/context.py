@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
 from pumice.compiler.ir import Change, Graph, Node, Shape
 from pumice.compiler.streams import scale_of
 from pumice.errors import UnsupportedNode
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Made = list[tuple[Node, Change | None]]
 Neuron = f.Lif | f.MultiSpike
+Fused = Neuron | g.Neuron  # what can be made together with its synapses
 PASS = "quantize"
 
 
@@ -73,7 +75,26 @@ def is_fused(node: Node, readers: Mapping[str, list[Node]]) -> bool:
     reader = sole_reader(node, readers)
     if not isinstance(node, f.Conv) or reader is None:
         return False
-    return isinstance(reader, f.Lif | f.MultiSpike | f.Add)
+    return isinstance(reader, Fused | f.Add)
+
+
+def fused_synapses(name: str, c: Context) -> tuple[f.Conv, ...]:
+    """The convolutions whose currents are a value, if neurons can read it from their synapses; else none."""
+    return synapses_behind(name, c.graph, c.readers)
+
+
+def synapses_behind(name: str, graph: Graph, readers: Mapping[str, list[Node]]) -> tuple[f.Conv, ...]:
+    """As `fused_synapses`: a convolution, or a sum of nothing but convolutions that only one layer of neurons reads."""
+    node = graph.nodes[name]
+    reader = sole_reader(node, readers)
+    if not isinstance(reader, Fused):
+        return ()
+    if isinstance(node, f.Conv):
+        return (node,)
+    parts = [graph.nodes[part] for part in node.inputs] if isinstance(node, f.Add) else []
+    convs = tuple(part for part in parts if isinstance(part, f.Conv) and is_fused(part, readers))
+    same = len({part.name for part in convs}) == len(parts) and all(part.out.shape == node.out.shape for part in parts)
+    return convs if convs and same else ()
 
 
 def expect_reader(node: Node, readers: Mapping[str, list[Node]], wanted: tuple[type[Node], ...]) -> Node:

@@ -2,52 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
+from pumice.compiler.fitting import Integers, LayerFit, LayerProblem, PartProblem, fit_layer
 from pumice.compiler.ir import Change, Node, TensorType
-from pumice.compiler.quantization import (
-    LayerFit,
-    LayerProblem,
-    LevelIntegers,
-    NeuronIntegers,
-    fit_layer,
-    level_integers,
-    neuron_integers,
-)
-from pumice.compiler.quantizers.context import PASS, Context, Floats, Made, Neuron, channel_mean, positioned
+from pumice.compiler.quantization import LevelIntegers, NeuronIntegers, level_integers, neuron_integers
+from pumice.compiler.quantizers.context import PASS, Context, Floats, Fused, Made, Neuron, channel_mean, positioned
 from pumice.compiler.quantizers.streams import one_to_one, run_synapse
 from pumice.compiler.streams import scale_of
 from pumice.errors import InputError
 from pumice.hwsim import arith
 
 
-def quantize_layer(conv: f.Conv, neuron: Neuron, c: Context) -> Made:
-    """A convolution and its neurons, on the grid that changes the fewest spikes on calibration data."""
-    source = c.done[conv.inputs[0]].out
-    bias = np.asarray(conv.bias, np.float64)
-    layer = LayerProblem(
-        weight=np.asarray(conv.weight, np.float64),
-        bias=bias,
-        source=neuron.source,
-        input_scale=scale_of(conv.inputs[0], c.done),
-        input_range=(source.low, source.high),
-        currents=lambda weight: run_synapse(conv, weight, c),
-        mean_current=channel_mean(c.values[conv.name]) - bias,
-        integers=lambda bias, scale: integers_of(neuron, bias, scale, c),
-        target=target_of(neuron, c).reshape(*c.values[neuron.name].shape[:2], *positioned(neuron.out.shape)),
+def quantize_layer(convs: tuple[f.Conv, ...], neuron: Neuron, c: Context) -> Made:
+    """Convolutions whose currents add up, and their neurons, on the grid that changes the fewest spikes on calibration data."""
+    fit = fit_layer(
+        layer_problem(convs, neuron, lambda bias, scale: integers_of(neuron, bias, scale, c), c), c.weight_bits
     )
-    fit = fit_layer(layer, c.weight_bits)
-    out = TensorType(positioned(conv.out.shape), "current", -fit.worst_current, fit.worst_current)
-    where = (conv.stride, conv.padding, fit.neurons.scale, conv.groups)
-    synapse = i.Synapse(conv.name, conv.inputs, out, conv.source, fit.weight, *where)
-    return [
-        (synapse, None),
-        (neurons(neuron, neuron.inputs[0], fit.neurons), _layer_change(neuron, fit, c.graph.timesteps)),
-    ]
+    assert isinstance(fit.neurons, NeuronIntegers | LevelIntegers)
+    made = neurons(neuron, neuron.inputs[0], fit.neurons)
+    return [*synapses(convs, neuron, fit, c), (made, _layer_change(neuron, fit, c.graph.timesteps))]
+
+
+def layer_problem(
+    convs: tuple[f.Conv, ...], neuron: Fused, integers: Callable[[Floats, float], Integers | None], c: Context
+) -> LayerProblem:
+    """What there is to fit. Where synapses share a layer, its bias is theirs together."""
+    bias = sum(np.asarray(conv.bias, np.float64) for conv in convs)
+    shape = positioned(neuron.out.shape)
+    return LayerProblem(
+        parts=tuple(_part(conv, c) for conv in convs),
+        bias=np.asarray(bias),
+        source=neuron.source,
+        mean_current=channel_mean(c.values[neuron.inputs[0]]) - bias,
+        integers=integers,
+        target=target_of(neuron, c).reshape(*c.values[neuron.name].shape[:2], *shape),
+    )
+
+
+def _part(conv: f.Conv, c: Context) -> PartProblem:
+    source = c.done[conv.inputs[0]].out
+    weight, unit = np.asarray(conv.weight, np.float64), scale_of(conv.inputs[0], c.done)
+    return PartProblem(weight, unit, (source.low, source.high), lambda integers: run_synapse(conv, integers, c))
+
+
+def synapses(convs: tuple[f.Conv, ...], neuron: Fused, fit: LayerFit, c: Context) -> Made:
+    """The synapses of a fitted layer and, where there are several, the sum of their currents."""
+    made: Made = []
+    for conv, weight, worst in zip(convs, fit.weights, fit.worst_currents, strict=True):
+        out = TensorType(positioned(conv.out.shape), "current", -worst, worst)
+        where = (conv.stride, conv.padding, fit.neurons.scale, conv.groups)
+        made.append((i.Synapse(conv.name, conv.inputs, out, conv.source, weight, *where), None))
+    if len(convs) > 1:
+        total = TensorType(positioned(neuron.out.shape), "current", -fit.worst_current, fit.worst_current)
+        made.append((i.Currents(neuron.inputs[0], tuple(conv.name for conv in convs), total, neuron.source), None))
+    return made
 
 
 def quantize_reader(neuron: Neuron, c: Context) -> Made:
@@ -73,7 +87,7 @@ def integers_of(neuron: Neuron, bias: Floats, scale: float, c: Context) -> Neuro
     return level_integers(neuron, bias, scale, c.chip)
 
 
-def target_of(neuron: Neuron, c: Context) -> Floats:
+def target_of(neuron: Fused, c: Context) -> Floats:
     """What the float neurons send on calibration data, as the integers that stand for it, [T, B, O, …]."""
     norm = neuron.norm if isinstance(neuron, f.MultiSpike) else 1
     return np.asarray(np.rint(c.values[neuron.name] * norm))
@@ -94,15 +108,17 @@ def neurons(neuron: Neuron, current: str, n: NeuronIntegers | LevelIntegers) -> 
     return replace(lif, reset=n.reset, inclusive=n.tie == "inclusive")
 
 
-def _limit(n: NeuronIntegers | LevelIntegers) -> str:
+def _limit(n: Integers) -> str:
     if isinstance(n, NeuronIntegers):
         return f"threshold {n.vth}"
+    assert isinstance(n, LevelIntegers)
     return f"level thresholds {', '.join(f'{t / (1 << arith.MEMBRANE_SHIFT):g}' for t in n.thresholds)}"
 
 
-def _numbers(n: NeuronIntegers | LevelIntegers) -> dict[str, object]:
+def _numbers(n: Integers) -> dict[str, object]:
     if isinstance(n, NeuronIntegers):
         return {"vth": n.vth, "bias_exp": n.bias_exp, "tie": n.tie}
+    assert isinstance(n, LevelIntegers)
     return {"thresholds": [int(t) for t in n.thresholds], "bias_exp": n.bias_exp}
 
 
@@ -124,7 +140,7 @@ def _layer_change(neuron: Neuron, fit: LayerFit, timesteps: int) -> Change:
     return Change(PASS, neuron.name, text, data | more)
 
 
-def _threshold(neuron: Neuron, n: NeuronIntegers | LevelIntegers) -> str:
+def _threshold(neuron: Neuron, n: Integers) -> str:
     if isinstance(neuron, f.Lif) and isinstance(n, NeuronIntegers):
         return f"θ {neuron.threshold:g} → {n.vth}"
     return _limit(n)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Change, Graph, Node, TensorType
+from pumice.compiler.passes.lowering.neurons import gain_of
 from pumice.compiler.quantization import quantize_weights, worst_current
 from pumice.compiler.quantizers.context import (
     PASS,
@@ -20,6 +22,7 @@ from pumice.compiler.quantizers.context import (
     channel_mean,
     is_fused,
     positioned,
+    synapses_behind,
 )
 from pumice.compiler.streams import scale_of
 from pumice.errors import UnsupportedNode
@@ -33,16 +36,42 @@ MULTIPLIED_BITS = (
 )
 
 
+LEAST_GAIN = 1e-12  # below it, or negative, neurons cannot read a stream; `programs` says so
+
+
 def stream_grids(graph: Graph, values: Mapping[str, Floats], chip: ChipSpec) -> dict[str, Grid]:
     """The grid of every real stream of a folded graph. Its scale is the largest power of two that keeps the range, so that
-    thresholds on it are whole numbers."""
+    thresholds on it are whole numbers; of neurons that send their membrane and read a stream, a power of two from its scale by
+    their gain."""
     grids: dict[str, Grid] = {}
     for component in components(graph):
         largest = max(float(np.abs(values[name]).max(initial=0)) for name in component) or 1.0
         limit = stream_limit(component, graph, chip)
-        scale = 2.0 ** np.floor(np.log2(limit / (HEADROOM * largest)))
+        finest = min([limit / (HEADROOM * largest), *_finest_of_readers(component, graph, chip)])
+        unit = _unit(component, graph, grids)
+        scale = unit * 2.0 ** np.floor(np.log2(finest / unit))
         grids |= dict.fromkeys(component, Grid(float(scale), limit))
     return grids
+
+
+def _unit(component: list[str], graph: Graph, grids: Mapping[str, Grid]) -> float:
+    """What a stream's scale is a power of two of."""
+    node = next((n for name in component if isinstance(n := graph.nodes[name], g.Neuron)), None)
+    read = grids.get(node.inputs[0]) if node is not None else None
+    if node is None or read is None:
+        return 1.0
+    return read.scale / max(float(gain_of(node).flat[0]), LEAST_GAIN)
+
+
+def _finest_of_readers(component: Iterable[str], graph: Graph, chip: ChipSpec) -> Iterator[float]:
+    """The finest scales at which neurons that read a stream have thresholds that fit their registers."""
+    readers = graph.consumers()
+    for reader in (reader for name in component for reader in readers[name]):
+        if isinstance(reader, f.Lif):
+            yield ((1 << chip.threshold_bits) - 1) / reader.limit
+        if isinstance(reader, g.Neuron) and reader.firing is not None:
+            largest = float(np.abs(reader.firing.threshold / gain_of(reader)).max(initial=0)) or 1.0
+            yield (arith.STATE_LIMIT >> arith.MEMBRANE_SHIFT) / 2 / largest
 
 
 def stream_limit(component: Iterable[str], graph: Graph, chip: ChipSpec) -> int:
@@ -53,8 +82,12 @@ def stream_limit(component: Iterable[str], graph: Graph, chip: ChipSpec) -> int:
         for reader in readers[name]:
             if isinstance(reader, f.TokenMean):
                 limit = min(limit, (arith.STATE_LIMIT - 1) // graph.nodes[name].out.shape[1])
-            if isinstance(reader, f.Conv):
+            if isinstance(reader, f.Conv | g.Feedback):  # what comes back around a cycle is multiplied there
                 limit = min(limit, (1 << (MULTIPLIED_BITS - 1)) - 1)
+            if isinstance(reader, f.SumPool):
+                limit = min(limit, limit // (reader.kernel[0] * reader.kernel[1]))
+        if name == graph.output:
+            limit = min(limit, (arith.STATE_LIMIT - 1) // graph.timesteps)
     return limit
 
 
@@ -79,9 +112,13 @@ def _joined(
     real = list({id(member[name]): member[name] for name in node.inputs if name in member}.values())
     if isinstance(node, f.Conv):
         return None if is_fused(node, readers) else []
+    if isinstance(node, g.Neuron):
+        return [] if node.firing is None else None
     if isinstance(node, f.Add):
+        if synapses_behind(node.name, graph, readers):
+            return None
         return real if real or any(isinstance(graph.nodes[name], f.Conv) for name in node.inputs) else None
-    moves = isinstance(node, f.MaxPool | f.Reshape | f.TokenGate)
+    moves = isinstance(node, f.MaxPool | f.Reshape | f.TokenGate | g.Delay)
     return real if moves and real else None
 
 

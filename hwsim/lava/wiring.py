@@ -94,6 +94,43 @@ class PyDelayLine(PyLoihiProcessModel):
         self.ring[self.time_step % len(self.ring)] = frame
 
 
+class Past(AbstractProcess):
+    """The input [size] as it was some timesteps before, 0 where that was before the sample's first frame.
+
+    steps: of the user's delay, `waits`: timesteps that pass in between; both [size]. lag: of the output.
+    """
+
+    def __init__(
+        self, *, steps: NDArray[np.int64], waits: NDArray[np.int64], timesteps: int, lag: int, name: str
+    ) -> None:
+        super().__init__(steps=steps, waits=waits, timesteps=timesteps, lag=lag, name=name)
+        self.x = InPort(shape=steps.shape)
+        self.out = OutPort(shape=steps.shape)
+
+
+@implements(proc=Past, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyPast(PyLoihiProcessModel):
+    """A ring of the frames that are still on their way."""
+
+    x: PyInPort = INPUTS
+    out: PyOutPort = OUTPUTS
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        longest = int(proc_params["waits"].max(initial=0))
+        self.ring = np.zeros((longest + 1, len(proc_params["waits"])), np.int32)
+
+    def run_spk(self) -> None:
+        """Receive, and send what is due: something on every cycle sends before it receives."""
+        p = self.proc_params
+        self.ring[self.time_step % len(self.ring)] = self.x.recv()
+        due = self.ring[(self.time_step - p["waits"]) % len(self.ring), np.arange(self.ring.shape[1])]
+        step = (self.time_step - 1 - p["lag"]) % p["timesteps"]
+        self.out.send(np.where(p["steps"] <= step, due, 0))
+
+
 class Sum(AbstractProcess):
     """Adds everything connected to `x` [size], one step later."""
 

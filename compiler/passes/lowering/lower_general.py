@@ -11,18 +11,32 @@ import numpy as np
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler.ir import Change, Graph, Node, rebuilt
-from pumice.compiler.passes.lower_neurons import lif_of, neuron_problem
-from pumice.compiler.time_constants import check_time_constants
+from pumice.compiler.passes.lowering.currents import Neuron, synapses_of_neurons, synapses_of_sums
+from pumice.compiler.passes.lowering.delays import check_cycles, join_delays, move_before_layer
+from pumice.compiler.passes.lowering.linear_layers import lower_general_conv, lower_linear_map, lower_scale
+from pumice.compiler.passes.lowering.neurons import (
+    gain_of,
+    has_channel_gains,
+    is_lif,
+    lif_of,
+    neuron_problem,
+    threshold_neuron,
+    without_gain,
+)
+from pumice.compiler.passes.lowering.reshapes import sink_below_neurons, sink_below_sums
+from pumice.compiler.passes.lowering.rewriting import rewritten
+from pumice.compiler.passes.lowering.time_constants import check_time_constants
 from pumice.errors import UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
 
-Neuron = f.Lif | f.MultiSpike | g.Neuron
 Readers = Mapping[str, list[Node]]
+MOST_AXES = 3  # of a layer of neurons: channels, rows, columns
 
 
 @dataclass(frozen=True)
 class LowerGeneral:
-    """Neurons become LIF layers, pools sums with their divisor beside them, linear layers 1 x 1 convolutions."""
+    """Neurons become LIF layers or programmable ones, pools sums with their divisor beside them, linear layers convolutions,
+    delays of currents delays of spikes."""
 
     name: ClassVar[str] = "lower-nir"
 
@@ -38,18 +52,21 @@ class LowerGeneral:
                 kinds = " and ".join(type(part).__name__ for part in made)
                 changes.append(Change(self.name, node.name, f"{node.name}: {type(node).__name__} becomes {kinds}"))
         lowered = rebuilt(graph, nodes, graph.stage, changes)
-        _check_output(lowered)
+        check_cycles(lowered)
+        lowered = rewritten(lowered, move_before_layer, join_delays)
+        lowered = rewritten(lowered, sink_below_sums, sink_below_neurons)
+        lowered = rewritten(lowered, synapses_of_sums, synapses_of_neurons)
         check_time_constants(lowered)
         return lowered
 
 
 def problem_of(node: Node) -> str:
     """Why no pass takes a float node to the chip, "" where one does."""
-    if isinstance(node, g.Neuron):
-        return neuron_problem(node)
-    if isinstance(node, g.Pool) or type(node).__module__ == f.__name__:
-        return ""
-    return f"{type(node).__name__} runs in float, but is not lowered to a chip yet"
+    if isinstance(node, g.Unknown):
+        return node.problem
+    if isinstance(node, g.Neuron) and len(node.out.shape) > MOST_AXES:
+        return f"neurons {node.out.shape} of {len(node.out.shape)} axes: a layer has {MOST_AXES} at most"
+    return neuron_problem(node) if isinstance(node, g.Neuron) else ""
 
 
 def _check(node: Node) -> None:
@@ -59,53 +76,41 @@ def _check(node: Node) -> None:
         raise UnsupportedNode(f"node {node.source!r}: {problem}", hint)
 
 
-def _check_output(graph: Graph) -> None:
-    node = graph.nodes[graph.output]
-    if not isinstance(node, f.TimeMean | f.Lif | f.MultiSpike):
-        raise UnsupportedNode(
-            f"node {node.source!r}: the network ends in {type(node).__name__}",
-            "end with neurons, or with a mean over time",
-        )
-
-
 def _lowered(node: Node, graph: Graph, readers: Readers) -> list[Node]:
     match node:
         case f.Input() if len(node.out.shape) == 1:
             inner = f"{node.name}.values"
             return [replace(node, name=inner), f.Reshape(node.name, (inner,), node.out, node.source)]
-        case g.Neuron() | f.Lif():
-            lif = lif_of(node) if isinstance(node, g.Neuron) else node
-            return _with_synapse(lif, graph)
+        case g.Neuron():
+            return [lif_of(node)] if is_lif(node) else _with_gains(node)
+        case g.Threshold():
+            return [threshold_neuron(node)]
         case g.Pool():
             return [_pool(node, readers)]
-        case f.Linear() if not all(isinstance(reader, f.TimeMean) for reader in readers[node.name]):
+        case g.GeneralConv():
+            return lower_general_conv(node, graph.nodes[node.inputs[0]].out.shape)
+        case g.LinearMap():
+            return lower_linear_map(node, graph.nodes[node.inputs[0]].out.shape)
+        case g.Scale():
+            return lower_scale(node)
+        case f.Linear() if not _is_readout(node, readers):
             weight = node.weight[:, :, None, None]
             return [f.Conv(node.name, node.inputs, node.out, node.source, weight, node.bias)]
         case _:
             return [node]
 
 
-def _with_synapse(lif: f.Lif, graph: Graph) -> list[Node]:
-    """Neurons that read spikes, samples or counts as they are get synapses of their own, so that the layer chooses its grid."""
-    before = graph.nodes[lif.inputs[0]]
-    while isinstance(before, f.Reshape):
-        before = graph.nodes[before.inputs[0]]
-    if not isinstance(before, f.Input | Neuron) and not _counts(before, graph):
-        return [lif]
-    channels, name = lif.out.shape[0], f"{lif.name}.synapse"
-    ones = np.ones((channels, 1, 1, 1))
-    synapse = f.Conv(name, lif.inputs, lif.out, lif.source, ones, np.zeros(channels), groups=channels)
-    return [synapse, replace(lif, inputs=(name,))]
+def _with_gains(node: g.Neuron) -> list[Node]:
+    """Neurons that do not fire have no threshold to take their gain; one that differs between positions is a layer of its own."""
+    if node.firing is not None or has_channel_gains(node):
+        return [node]
+    scale = g.Scale(f"{node.name}.gain", node.inputs, node.out, node.source, gain_of(node))
+    return [*lower_scale(scale), replace(without_gain(node), inputs=(scale.name,))]
 
 
-def _counts(node: Node, graph: Graph) -> bool:
-    """Whether a pool stays a pool: one that a single layer of neurons reads becomes its synapses."""
-    return isinstance(node, g.Pool) and not _is_synapse(node, graph.consumers())
-
-
-def _is_synapse(node: g.Pool, readers: Readers) -> bool:
+def _is_readout(node: f.Linear, readers: Readers) -> bool:
     found = readers[node.name]
-    return len(found) == 1 and isinstance(found[0], Neuron)
+    return bool(found) and all(isinstance(reader, f.TimeMean) for reader in found)
 
 
 def _pool(node: g.Pool, readers: Readers) -> Node:
@@ -113,7 +118,8 @@ def _pool(node: g.Pool, readers: Readers) -> Node:
     common = (node.name, node.inputs, node.out, node.source)
     area = node.kernel[0] * node.kernel[1]
     divisor = area if node.mean else 1
-    if not _is_synapse(node, readers):
+    found = readers[node.name]
+    if len(found) != 1 or not isinstance(found[0], Neuron):
         return f.SumPool(*common, node.kernel, node.stride, node.padding, divisor)
     channels = node.out.shape[0]
     weight = np.full((channels, 1, *node.kernel), 1 / divisor)

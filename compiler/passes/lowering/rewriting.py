@@ -1,0 +1,57 @@
+"""Small local changes to a float graph: find a place, put other nodes there, until there is none left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pumice.compiler import general_nodes as g
+from pumice.compiler.ir import Graph, Node, in_topological_order, of_feedback
+
+Nodes = dict[str, Node]
+Rule = Callable[[Node, Graph, Mapping[str, list[Node]]], Nodes | None]
+
+
+def rewritten(graph: Graph, *rules: Rule) -> Graph:
+    """`graph` after every rule has been applied wherever it can be. A rule is given a node, the graph and its readers, and
+    returns nodes to add or to put in place of those of the same name, or None. What nothing reads any more is left out."""
+    while True:
+        readers = graph.consumers()
+        changed = next(
+            (
+                made
+                for node in graph.nodes.values()
+                for rule in rules
+                if (made := rule(node, graph, readers)) is not None
+            ),
+            None,
+        )
+        if changed is None:
+            return graph
+        graph = alive(replace(graph, nodes=in_topological_order({**graph.nodes, **changed})))
+
+
+def alive(graph: Graph) -> Graph:
+    """`graph` without nodes on which the output does not depend."""
+    needed: set[str] = set()
+    waiting = [graph.output]
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        node = graph.nodes[name]
+        waiting += [*node.inputs, *([of_feedback(node)] if of_feedback(node) else [])]
+    return replace(graph, nodes={name: node for name, node in graph.nodes.items() if name in needed})
+
+
+def redirected(node: Node, old: str, new: str) -> Node:
+    """`node`, which reads `new` where it read `old`."""
+    node = replace(node, inputs=tuple(new if name == old else name for name in node.inputs))
+    return replace(node, of=new) if isinstance(node, g.Feedback) and node.of == old else node
+
+
+def sole(name: str, readers: Mapping[str, list[Node]]) -> Node | None:
+    """What reads a node, if only one does, and once."""
+    found = readers[name]
+    return found[0] if len(found) == 1 else None
