@@ -117,13 +117,9 @@ def test_plain_nodes_stay_those_that_the_passes_lower() -> None:
     assert kinds == [f.Conv, f.Lif, f.Reshape, f.Conv, f.Lif]
 
 
-def test_the_compiler_refuses_by_name_what_only_runs_in_float() -> None:
-    calibration = np.zeros((3, 1, 2))
+def test_without_a_reading_the_compiler_refuses_what_is_left_open_by_name() -> None:
     with pytest.raises(UnsupportedNode, match="'n': IF is not supported"):
-        compile_nir(chain((2,), (2,), n=fire((2,))), calibration, load_chip("loihi2"), _options())
-    graph = chain((2,), (2,), n=nir.Threshold(np.ones(2)), m=fire((2,)))
-    with pytest.raises(UnsupportedNode, match="'n': Threshold runs in float, but is not lowered"):
-        compile_nir(graph, calibration, load_chip("loihi2"), _options(), reading=NIR)
+        compile_nir(chain((2,), (2,), n=fire((2,))), np.zeros((3, 1, 2)), load_chip("loihi2"), _options())
 
 
 def _options() -> Any:

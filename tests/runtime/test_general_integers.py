@@ -16,6 +16,7 @@ from pumice.compiler.importing.readings import Reading, reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
+from pumice.compiler.streams import scale_of
 from pumice.errors import InputError, PumiceError, UnsupportedNode, VerifyError
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.float_graph import graph_frames, input_nodes, run_graph
@@ -123,23 +124,105 @@ def test_a_pool_that_only_neurons_read_is_their_synapses() -> None:
     assert np.array_equal(run.spikes["m"], in_float(graph, meaning, x)["m"])
 
 
-VARIED = np.array([1.0, 2.0])
-REFUSED: list[tuple[Any, dict[str, Any], type[PumiceError], str]] = [
-    (nir.IF(np.ones(2), VARIED, np.zeros(2)), {}, UnsupportedNode, "'n': threshold differs between neurons"),
-    (fire(2), {"spikes": "many"}, UnsupportedNode, "'n': several spikes a step"),
-    (fire(2), {"floor": "threshold"}, UnsupportedNode, "'n': v has a floor"),
-    (nir.IF(np.ones(2), VARIED[:1].repeat(2), -np.ones(2)), {}, UnsupportedNode, "'n': a spike resets v to v_reset"),
-    (
-        nir.LI(VARIED[:1].repeat(2), np.ones(2), np.zeros(2)),
-        {},
-        UnsupportedNode,
-        "'n': neurons that give their membrane",
+LEAKY = {"tau": 4e-4, "r": 1.0, "v_leak": 0.0, "v_threshold": 31.75, "v_reset": 0.0}  # a quarter leaks a step
+SLOW = {"tau_syn": 2e-4, "tau_mem": 4e-4, "w_in": 1.0, "r": 1.0, "v_leak": 0.0, "v_threshold": 31.75, "v_reset": 0.0}
+OWN = np.array([127.0, 64.0, 190.0, 63.0, 254.0])
+
+
+def neurons(kind: Any, usual: dict[str, float], **own: Any) -> Any:
+    """Five neurons; `own` parameters may differ between them."""
+    values = {name: own.get(name, value) for name, value in usual.items()}
+    return kind(**{name: np.broadcast_to(x, 5).astype(float) for name, x in values.items() if x is not None})
+
+
+# What a plain LIF has not. Weights, thresholds and resets are whole numbers of the grid, so that nothing is rounded.
+IF = {"r": 1.0, "v_threshold": 127.0, "v_reset": 0.0}
+GENERAL: dict[str, tuple[Any, dict[str, Any]]] = {
+    "thresholds of their own": (neurons(nir.IF, IF, v_threshold=OWN), {}),
+    "several spikes a step": (fire(5, 63.0), {"spikes": "many", "reset": "subtract"}),
+    "several, and a floor": (fire(5, 63.0), {"spikes": "many", "reset": "subtract", "floor": "threshold"}),
+    "a reset below 0": (neurons(nir.IF, IF, v_reset=-64.0), {}),
+    "a start at the reset": (neurons(nir.IF, IF, v_reset=64.0), {"start": "v_reset"}),
+    "no memory": (nir.Threshold(OWN), {}),
+    "a threshold of 0": (nir.Threshold(np.zeros(5)), {}),
+}
+
+
+@pytest.mark.parametrize("comparator", [">", ">="])
+@pytest.mark.parametrize("kind", GENERAL)
+def test_what_a_plain_lif_has_not_programmable_neurons_have_exactly(kind: str, comparator: str) -> None:
+    node, options = GENERAL[kind]
+    graph = chain((6,), (5,), a=mapped(np.random.default_rng(3), 5, 6), n=node)
+    meaning = reading("nir", **({"comparator": comparator, "if_gain": "one"} | options))
+    x = spikes((30, STEPS, 6), 2)
+    program, wanted = compiled(graph, meaning, (6,)), in_float(graph, meaning, x)["n"]
+    made = Reference(counts=False).run(program, x, record=True)
+    assert isinstance(program.graph.nodes["n"], i.Programmable)
+    assert np.array_equal(made.spikes["n"][..., 0], wanted)
+    assert np.array_equal(made.outputs, wanted.sum(axis=0))
+    assert len(np.unique(wanted)) > (2 if options.get("spikes") == "many" else 1)
+
+
+LEAKS: dict[str, Any] = {
+    "taus of their own": neurons(nir.LIF, LEAKY, tau=np.linspace(2e-4, 9e-4, 5)),
+    "a rest above 0": neurons(nir.LIF, LEAKY, v_leak=8.0),
+    "a current": neurons(nir.CubaLIF, SLOW),
+    "a current, a rest and gains of their own": neurons(
+        nir.CubaLIF, SLOW, v_leak=4.0, w_in=np.linspace(0.5, 2, 5), r=1.5
     ),
+}
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+@pytest.mark.parametrize("name", ["nir", "norse", "lava-dl", "nengo"])  # Nengo's have a floor at 0
+def test_leaky_neurons_of_all_kinds_fire_as_in_float(kind: str, name: str) -> None:
+    graph = chain((6,), (5,), a=mapped(np.random.default_rng(3), 5, 6), n=LEAKS[kind])
+    meaning, x = reading(name, dt=1e-4), spikes((30, STEPS, 6), 2)
+    made = Reference(counts=False).run(compiled(graph, meaning, (6,)), x, record=True)
+    wanted = in_float(graph, meaning, x)["n"]
+    assert wanted.any()
+    assert (
+        made.spikes["n"][..., 0] == wanted
+    ).mean() > 0.995  # 12-bit decays, 24-bit membranes in 1/64 of a weight unit
+
+
+LI = {"tau": 4e-4, "r": 1.0, "v_leak": 0.0}
+READ_OUTS: dict[str, Any] = {
+    "I": neurons(nir.I, {"r": 1e4}),
+    "LI": neurons(nir.LI, LI),
+    "LI at rest above 0": neurons(nir.LI, LI, v_leak=5.0),
+    "LI, each its own": neurons(nir.LI, LI, tau=np.linspace(2e-4, 9e-4, 5), r=np.linspace(0.5, 2, 5)),
+    "CubaLI": neurons(nir.CubaLI, {"tau_syn": 2e-4, "tau_mem": 4e-4, "w_in": 2.0, "r": 1.0, "v_leak": 0.0}),
+    "Affine": None,
+}
+
+
+@pytest.mark.parametrize("kind", READ_OUTS)
+def test_a_read_out_that_does_not_spike_is_a_payload_in_known_units(kind: str) -> None:
+    """The trace is the membrane in fixed point; the network's output is its sum over the sample, in the same units."""
+    layers = {"a": mapped(np.random.default_rng(3), 7, 6), "n": fire(7), "b": mapped(np.random.default_rng(4), 5, 7)}
+    graph = chain((6,), (5,), **layers, **({} if kind == "Affine" else {"last": READ_OUTS[kind]}))
+    meaning, x = reading("nir", if_gain="one"), spikes((20, STEPS, 6), 2)
+    program = compiled(graph, meaning, (6,))
+    last = "b" if kind == "Affine" else "last"
+    made, wanted = Reference(counts=False).run(program, x, record=True), in_float(graph, meaning, x)[last]
+    unit = scale_of(last, program.graph.nodes)
+    trace = made.spikes[last][..., 0] / unit
+    assert np.abs(trace - wanted).max() < 0.02 * np.abs(wanted).max()
+    assert np.array_equal(made.outputs, made.spikes[last].sum(axis=0)[..., 0])
+    assert np.allclose(made.logits, trace.sum(axis=0))
+
+
+REFUSED: list[tuple[Any, dict[str, Any], type[PumiceError], str]] = [
+    (neurons(nir.IF, IF, r=-1.0), {"if_gain": "ode"}, UnsupportedNode, "'n': an input gain of -0.0001"),
+    (nir.IF(np.ones(5), -OWN, np.zeros(5)), {"spikes": "many"}, InputError, "'n': threshold -254 with several"),
+    (neurons(nir.LIF, LEAKY, tau=1e3), {}, InputError, r"'n': tau of .* is too long"),
+    (neurons(nir.LIF, LEAKY, tau=[2e-4, 1e3, 2e-4, 2e-4, 2e-4]), {}, InputError, r"'n': tau of .* is too long"),
     (
-        nir.LIF(np.full(2, 1e3), np.full(2, 5.0), np.zeros(2), np.ones(2), np.zeros(2)),
+        neurons(nir.CubaLI, {**SLOW, "tau_syn": 1e3, "v_threshold": None, "v_reset": None}),
         {},
         InputError,
-        r"'n': tau of .* is too long",
+        "'n': tau of",
     ),
 ]
 
@@ -149,7 +232,7 @@ def test_what_no_chip_neuron_can_do_is_refused_by_name(
     node: Any, options: dict[str, Any], error: type[PumiceError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        compiled(chain((2,), (2,), n=node), reading("nir", if_gain="one", **options), (2,))
+        compiled(chain((5,), (5,), n=node), reading("nir", **({"if_gain": "one"} | options)), (5,))
 
 
 def test_linear_layers_in_a_row_need_no_neurons_between_them() -> None:
@@ -165,8 +248,3 @@ def test_a_chip_with_fixed_neurons_takes_no_subtraction() -> None:
     meaning = if_reading("subtract", "spike", ">")
     with pytest.raises(VerifyError, match=r"n .* reset by subtraction .* loihi1"):
         compile_nir(network(), spikes((4, STEPS, 6), 1), load_chip("loihi1"), CompileOptions(), reading=meaning)
-
-
-def test_a_network_that_ends_in_no_neurons_is_refused() -> None:
-    with pytest.raises(UnsupportedNode, match="'a': the network ends in Linear"):
-        compiled(chain((2,), (2,), a=nir.Linear(np.eye(2))), reading("nir"), (2,))
