@@ -11,6 +11,7 @@ import typer
 from pumice import __version__
 from pumice.errors import PumiceError
 from pumice.runtime.cli.compile import compile_command
+from pumice.runtime.cli.convert import convert_command
 from pumice.runtime.cli.demo import demo_command
 from pumice.runtime.cli.energy import energy_command
 from pumice.runtime.cli.explain import explain_command
@@ -39,6 +40,7 @@ def build() -> typer.Typer:
     app.add_typer(prune_commands(), name="prune")
     app.command("export")(export_command)
     app.command("compile")(compile_command)
+    app.command("convert")(convert_command)
     app.command("run")(run_command)
     app.command("validate")(validate_command)
     app.command("inspect")(inspect_command)

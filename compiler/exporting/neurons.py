@@ -1,0 +1,64 @@
+"""What both export formats ask of a program's neurons, and where its output spikes are."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+import numpy as np
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Graph, Node
+from pumice.errors import UnsupportedNode
+
+SCALARS = {
+    "vth": int,
+    "dv": int,
+    "bias_exp": int,
+    "inclusive": bool,
+}  # a subclass of int is one, so that bool comes last
+READ = {"bias_mant", "reset", "scale", "gate_state", *SCALARS, *(f.name for f in fields(Node))}
+
+
+def refusal(node: Node, why: str, hint: str) -> UnsupportedNode:
+    """The one line about a node that a format cannot say."""
+    return UnsupportedNode(f"node {node.source!r} ({type(node).__name__} {node.name!r}): {why}", hint)
+
+
+def neuron_problem(node: i.IntLif) -> str:
+    """Why a layer is more than one LIF with parameters of its layer and a bias a channel, "" where it is not.
+
+    What this does not know must have its default value: a new kind of neuron is refused until someone has said here what it is.
+    """
+    unknown = [f.name for f in fields(node) if f.name not in READ and not _is_default(getattr(node, f.name), f)]
+    if unknown:
+        return f"its {', '.join(unknown)} cannot be said"
+    varied = [name for name, kind in SCALARS.items() if not isinstance(getattr(node, name), kind | np.integer)]
+    if varied or np.shape(node.bias_mant) != node.out.shape[:1]:
+        return f"{', '.join(varied) or 'bias'} differs between the neurons of a channel"
+    if node.gate_state:
+        return "a routing mask gates these neurons"
+    return ""
+
+
+def spiking_end(graph: Graph) -> i.IntLif:
+    """The neurons whose spikes are the network's output. The compiler counts them in a read-out; an export leaves it out.
+
+    Raises UnsupportedNode for a network that ends in anything else.
+    """
+    end = graph.nodes[graph.output]
+    node = end
+    for kind in (i.Readout, i.OneToOne, i.Reshape):
+        if isinstance(node, kind):
+            node = graph.nodes[node.inputs[0]]
+    counts = isinstance(end, i.Readout) and not np.any(end.offset)
+    if not counts or not isinstance(node, i.IntLif):
+        raise refusal(
+            end, "the network ends in a sum of currents, not in neurons that spike", "end the network with LIF"
+        )
+    return node
+
+
+def _is_default(value: Any, field: Field[Any]) -> bool:
+    default: Any = field.default_factory() if field.default_factory is not MISSING else field.default
+    return value is default or (type(value) is type(default) and bool(np.array_equal(value, default)))
