@@ -96,6 +96,8 @@ def _add_stream(
     if real:
         sums["messages"] += counters.delivered(events, reached)
         return
+    own = (source.out.shape[0], -1)  # cores hold neurons in their own shape, which a reader may see as another
+    events, reached = events.reshape(len(events), *own), reached.reshape(own)
     for core, part in placed[source.name]:
         held = events[:, slice(*part.channels), slice(*part.positions)]
         messages = counters.delivered(held, reached[slice(*part.channels), slice(*part.positions)])
