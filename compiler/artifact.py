@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from pumice.compiler import int_nodes
 from pumice.compiler.groups import groups_of
 from pumice.compiler.ir import Change, Graph, Node, TensorType, in_topological_order
-from pumice.compiler.options import CompileOptions
+from pumice.compiler.options import options_of_dict
 from pumice.compiler.partition import slice_of, violations
 from pumice.compiler.program import CoreMapping, Program, Site, Slice
 from pumice.compiler.verify import verify
@@ -194,7 +194,7 @@ def _program(manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Prog
     chip = ChipSpec(**manifest["chip"])
     if chip.digest() != manifest["chip_hash"]:
         raise ValueError("the chip's numbers do not match their hash")
-    return Program(graph, mapping, chip, CompileOptions(**manifest["options"]), manifest["source_hash"])
+    return Program(graph, mapping, chip, options_of_dict(manifest["options"]), manifest["source_hash"])
 
 
 def _slice(entry: dict[str, Any]) -> Slice:

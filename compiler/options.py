@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from pumice.compiler.importing.readings import Reading, reading_of_dict
 from pumice.errors import InputError
 
 MaskMode = Literal["static", "live", "given", "off"]
@@ -16,13 +18,15 @@ FactorMode = Literal["auto", "keep", "merge"]
 class CompileOptions:
     """weight_bits: bits of a quantized weight, sign included. input_bits: bits of a real-valued input. masks: where the
     routing masks come from. attention_order: (q kᵀ) v ("scores"), q (kᵀ v) ("context"), or the cheaper. factors: low-rank
-    pairs kept as two layers, multiplied into one, or the cheaper."""
+    pairs kept as two layers, multiplied into one, or the cheaper. reading: what the NIR file means where it does not say it;
+    without one, a file that leaves something open is refused."""
 
     weight_bits: int = 8
     input_bits: int = 8
     masks: MaskMode = "live"
     attention_order: AttentionOrder = "auto"
     factors: FactorMode = "auto"
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -41,5 +45,11 @@ class CompileOptions:
             raise InputError(f"unknown factors {self.factors!r}", f"choose one of {', '.join(get_args(FactorMode))}")
 
     def as_dict(self) -> dict[str, Any]:
-        """The options as JSON-ready values; `CompileOptions(**d)` reads them back."""
-        return asdict(self)
+        """The options as JSON-ready values, without a reading where there is none; `options_of_dict` reads them back."""
+        return {key: value for key, value in asdict(self).items() if key != "reading" or value is not None}
+
+
+def options_of_dict(values: Mapping[str, Any]) -> CompileOptions:
+    """The options of which `as_dict` made these values, also after a trip through JSON."""
+    said = values.get("reading")
+    return CompileOptions(**{**values, "reading": None if said is None else reading_of_dict(said)})

@@ -14,7 +14,6 @@ from pumice.compiler.float_nodes import Input
 from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.importing.nested import flatten
 from pumice.compiler.importing.nir_file import source_digest
-from pumice.compiler.importing.readings import Reading
 from pumice.compiler.importing.support import check_lowered
 from pumice.compiler.int_nodes import GradedInput
 from pumice.compiler.ir import Change, Graph
@@ -67,15 +66,13 @@ def compile_nir(
     options: CompileOptions,
     watch: Watcher = unwatched,
     progress: Progress = no_progress,
-    reading: Reading | None = None,
 ) -> Program:
-    """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them. reading: what the file
-    means where it does not say it; without one, a file that leaves something open is refused.
+    """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them.
 
     `watch(pass name, graph)` is called after each pass; `progress` is told how far quantization is, the longest of them.
     Raises PumiceError for what cannot be compiled.
     """
-    return finish(quantize(network, calibration, chip, options, watch, progress, reading), chip, options, watch)
+    return finish(quantize(network, calibration, chip, options, watch, progress), chip, options, watch)
 
 
 def quantize(
@@ -85,12 +82,11 @@ def quantize(
     options: CompileOptions,
     watch: Watcher = unwatched,
     progress: Progress = no_progress,
-    reading: Reading | None = None,
 ) -> Quantized:
     """The first half of `compile_nir`: from NIR to integers."""
-    imported = import_nir(network, reading)
+    imported = import_nir(network, options.reading)
     check_lowered(imported)
-    if reading is not None:
+    if options.reading is not None:
         imported = with_timesteps(imported, network, calibration)
     imported = LowerGeneral()(imported, chip)
     verify(imported, chip, "import-nir")

@@ -74,7 +74,7 @@ def spikes(shape: Shape, seed: int) -> NDArray[np.float64]:
 
 def compiled(graph: nir.NIRGraph, samples: NDArray[Any], meaning: Reading | None = NIR, bits: int = 8) -> Net:
     """Compiled on all samples but the first three, which are left to run."""
-    program = compile_nir(graph, samples[3:], load_chip("loihi2"), CompileOptions(weight_bits=bits), reading=meaning)
+    program = compile_nir(graph, samples[3:], load_chip("loihi2"), CompileOptions(weight_bits=bits, reading=meaning))
     return Net(program, samples[:3])
 
 
@@ -168,7 +168,7 @@ def exported(file: str, framework: str) -> Net:
     """A network that a framework exported, on its stored input, that played backwards, and none of it."""
     x = case_arrays(file)["input"][None].astype(np.float64)
     program = compile_nir(
-        read_nir(case_path(file)), x, load_chip("loihi2"), CompileOptions(), reading=reading(framework, reset="zero")
+        read_nir(case_path(file)), x, load_chip("loihi2"), CompileOptions(reading=reading(framework, reset="zero"))
     )
     return Net(program, np.concatenate([x, x[:, ::-1], 0 * x]))
 

@@ -23,7 +23,6 @@ from pumice.compiler.explaining.errors import (
 )
 from pumice.compiler.explaining.explanation import Explanation, Step, Weights
 from pumice.compiler.explaining.runs import Look
-from pumice.compiler.importing.readings import Reading
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import Quantized, quantize
@@ -44,14 +43,13 @@ def explain_nir(
     chip: ChipSpec,
     options: CompileOptions,
     progress: Progress = no_progress,
-    reading: Reading | None = None,
     only: str = "",
 ) -> tuple[Explanation, ...]:
     """Every node of a network as `compile_nir` would quantize it, in the network's order; arguments as there. only: as in
     `explain`.
 
     Raises PumiceError for what cannot be compiled."""
-    quantized = quantize(network, calibration, chip, options, progress=progress, reading=reading)
+    quantized = quantize(network, calibration, chip, options, progress=progress)
     return explain(quantized, chip, options.weight_bits, only)
 
 

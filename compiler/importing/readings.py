@@ -102,6 +102,11 @@ class Reading:
         )
 
 
+def reading_of_dict(values: Mapping[str, Any]) -> Reading:
+    """The reading of which `as_dict` made these values, also after a trip through JSON. Raises InputError for unknown values."""
+    return Reading(**{**values, "undecided": tuple(values.get("undecided", ()))})
+
+
 def choices() -> dict[str, tuple[str, ...]]:
     """For each field with named values, those values."""
     hints = get_type_hints(Reading)

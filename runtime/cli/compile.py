@@ -9,16 +9,19 @@ import typer
 
 from pumice.compiler.artifact import write_artifact
 from pumice.compiler.importing.nir_file import read_nir
+from pumice.compiler.importing.readings import Reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import compile_nir
+from pumice.compiler.program import Program
 from pumice.hwsim.spec import load_chip
-from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import check_output, console, read_samples, write_json
 from pumice.runtime.cli.progress import progress_bar
+from pumice.runtime.cli.reading_options import takes_reading
 from pumice.runtime.report import report_dict
 
 
+@takes_reading
 def compile_command(
     network: Annotated[Path, typer.Argument(help="The .nir file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .pumice file to write.")],
@@ -36,50 +39,24 @@ def compile_command(
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write the report, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what each pass did.")] = False,
-    from_: r.From = None,
-    dt: r.Dt = None,
-    decay: r.Decay = None,
-    gain: r.Gain = None,
-    if_gain: r.IfGain = None,
-    comparator: r.Comparator = None,
-    reset: r.Reset = None,
-    reset_at: r.ResetAt = None,
-    v_reset: r.VReset = None,
-    spikes: r.Spikes = None,
-    floor: r.Floor = None,
-    start: r.Start = None,
-    leaky_current: r.LeakyCurrent = None,
-    recurrence: r.Recurrence = None,
+    reading: Reading | None = None,
 ) -> None:
     """Fold, quantize, mask, lower and place a network; write the artifact."""
     check_output(output, ".pumice")
-    options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors)  # type: ignore[arg-type]
-    reading = r.chosen_reading(
-        from_,
-        dt=dt,
-        decay=decay,
-        gain=gain,
-        if_gain=if_gain,
-        comparator=comparator,
-        reset=reset,
-        reset_at=reset_at,
-        v_reset=v_reset,
-        spikes=spikes,
-        floor=floor,
-        start=start,
-        leaky_current=leaky_current,
-        recurrence=recurrence,
-    )
+    options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors, reading)  # type: ignore[arg-type]
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:
-        program = compile_nir(read_nir(network), samples, spec, options, progress=progress, reading=reading)
+        program = compile_nir(read_nir(network), samples, spec, options, progress=progress)
     write_artifact(program, output)
     write_json(json, report_dict(program))
+    _print(program, output, quiet)
+
+
+def _print(program: Program, output: Path, quiet: bool) -> None:
     out = console()
-    if not quiet:
-        for change in program.graph.log:
-            out.print(f"{change.by:24}{change.text}")
+    for change in () if quiet else program.graph.log:
+        out.print(f"{change.by:24}{change.text}")
     cores = len(program.mapping.cores)
-    where = f"{cores} cores on {program.mapping.chips} chip(s) of {spec.name}"
+    where = f"{cores} cores on {program.mapping.chips} chip(s) of {program.chip.name}"
     out.print(f"{output}: {where}, {latency_steps(program.graph)} steps per sample")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pumice.compiler.explaining.explain import explain_nir
+from pumice.compiler.explaining.explanation import Explanation
 from pumice.compiler.importing.nir_file import read_nir
+from pumice.compiler.importing.readings import Reading
 from pumice.compiler.options import CompileOptions
 from pumice.hwsim.spec import load_chip
-from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import console, read_samples, write_json
 from pumice.runtime.cli.progress import progress_bar
+from pumice.runtime.cli.reading_options import takes_reading
 from pumice.runtime.explain_report import exact_line, explain_dict, network_table, node_lines
 
 
+@takes_reading
 def explain_command(
     network: Annotated[Path, typer.Argument(help="The .nir file.")],
     calibration: Annotated[
@@ -32,49 +36,29 @@ def explain_command(
     input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write everything, with the numbers whole, as JSON.")] = None,
-    from_: r.From = None,
-    dt: r.Dt = None,
-    decay: r.Decay = None,
-    gain: r.Gain = None,
-    if_gain: r.IfGain = None,
-    comparator: r.Comparator = None,
-    reset: r.Reset = None,
-    reset_at: r.ResetAt = None,
-    v_reset: r.VReset = None,
-    spikes: r.Spikes = None,
-    floor: r.Floor = None,
-    start: r.Start = None,
-    leaky_current: r.LeakyCurrent = None,
-    recurrence: r.Recurrence = None,
+    reading: Reading | None = None,
 ) -> None:
     """Show how float parameters become integers, what was rounded, clipped or shifted, and what it costs on calibration data."""
-    options = CompileOptions(weight_bits, input_bits, factors=factors)  # type: ignore[arg-type]
-    reading = r.chosen_reading(
-        from_,
-        dt=dt,
-        decay=decay,
-        gain=gain,
-        if_gain=if_gain,
-        comparator=comparator,
-        reset=reset,
-        reset_at=reset_at,
-        v_reset=v_reset,
-        spikes=spikes,
-        floor=floor,
-        start=start,
-        leaky_current=leaky_current,
-        recurrence=recurrence,
-    )
+    options = CompileOptions(weight_bits, input_bits, factors=factors, reading=reading)  # type: ignore[arg-type]
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:
-        found = explain_nir(read_nir(network), samples, spec, options, progress, reading, node)
+        found = explain_nir(read_nir(network), samples, spec, options, progress, node)
     write_json(json, explain_dict(found, spec, options))
-    out = console()
     if node:
-        for line in node_lines(found[0]):
-            out.print(line, soft_wrap=True)
-        return
+        _print_node(found[0])
+    else:
+        _print_network(found)
+
+
+def _print_node(one: Explanation) -> None:
+    out = console()
+    for line in node_lines(one):
+        out.print(line, soft_wrap=True)
+
+
+def _print_network(found: Sequence[Explanation]) -> None:
+    out = console()
     out.print(network_table(found))
     out.print(
         "errors: of each node alone on the float network's input, in float units; alike: while it has sent the same"

@@ -24,18 +24,19 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class FloatArrays:
-    """arrays: what the command writes. samples: how many there were. log: what was assumed and mended."""
+class RunArrays:
+    """arrays: what the command writes. samples: how many there were. log: what was assumed and mended. facts: what `--json`
+    holds, None where the backend has nothing for it."""
 
     arrays: Arrays
     samples: int
-    log: tuple[str, ...]
-    reading: Reading | None
+    log: tuple[str, ...] = ()
+    facts: Mapping[str, Any] | None = None
 
 
 def float_arrays(
     path: Path, where: str, masks: NDArray[np.bool_] | None, record: bool, reading: Reading | None, named: bool
-) -> FloatArrays:
+) -> RunArrays:
     """Runs a `.nir` file. Without a reading, a file that names its model family runs as that torch model; every other runs as a
     graph. named: whether the reading is a framework's, so that nothing is left to warn of."""
     if path.suffix != ".nir":
@@ -62,7 +63,7 @@ def _warn(graph: nir.NIRGraph, reading: Reading, named: bool) -> None:
         sys.stderr.write(f"warning: {question} — say which is meant with {options}\n")
 
 
-def _model_arrays(path: Path, where: str, masks: NDArray[np.bool_] | None, record: bool) -> FloatArrays:
+def _model_arrays(path: Path, where: str, masks: NDArray[np.bool_] | None, record: bool) -> RunArrays:
     from pumice.runtime.float_model import run_float, torch_device
 
     torch_device()
@@ -71,10 +72,10 @@ def _model_arrays(path: Path, where: str, masks: NDArray[np.bool_] | None, recor
     samples = read_samples(where).inputs
     result = run_float(from_nir(read_nir(path)), samples, masks, record)
     arrays: Arrays = {"output": result.logits, "logits": result.logits, **result.spikes}
-    return FloatArrays(arrays, len(samples), (), None)
+    return RunArrays(arrays, len(samples))
 
 
-def _graph_arrays(file: NirFile, where: str, record: bool, reading: Reading) -> FloatArrays:
+def _graph_arrays(file: NirFile, where: str, record: bool, reading: Reading) -> RunArrays:
     from pumice.runtime.float_graph import graph_frames, input_nodes, run_graph
 
     graph = import_nir(file.graph, reading, file.repairs)
@@ -89,7 +90,8 @@ def _graph_arrays(file: NirFile, where: str, record: bool, reading: Reading) -> 
         )
     arrays = {name: _sample_first(x, batched) for name, x in {**(result.values if record else {}), **found}.items()}
     samples = next(iter(given.values())).shape[1]
-    return FloatArrays(arrays, samples, tuple(change.text for change in graph.log), reading)
+    log = tuple(change.text for change in graph.log)
+    return RunArrays(arrays, samples, log, {"reading": reading.as_dict(), "log": log})
 
 
 def _samples(where: str, names: list[str]) -> Mapping[str, NDArray[Any]]:

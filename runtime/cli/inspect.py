@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,16 +12,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pumice.compiler.importing.readings import Reading, reading_of_dict
 from pumice.compiler.importing.support import NOT_YET
 from pumice.hwsim.spec import load_chip
-from pumice.runtime.cli import reading_options as r
 from pumice.runtime.cli.common import console, write_json
+from pumice.runtime.cli.reading_options import takes_reading
 from pumice.runtime.inspection import ArtifactContents, Layer, Mask, inspect_artifact, kind_of
 from pumice.runtime.inspection_nir import Gate, LifLayer, NirContents, inspect_nir
 
 CHANGE_WIDTH = 120
 
 
+@takes_reading
 def inspect_command(
     file: Annotated[Path, typer.Argument(help="A .nir network or a .pumice artifact.")],
     full: Annotated[bool, typer.Option("--full", help="What each pass did, unshortened.")] = False,
@@ -29,38 +31,9 @@ def inspect_command(
     chip: Annotated[
         str, typer.Option(help="Of a network: the chip to tell of, loihi2, loihi1, or a chip's .toml file.")
     ] = "loihi2",
-    from_: r.From = None,
-    dt: r.Dt = None,
-    decay: r.Decay = None,
-    gain: r.Gain = None,
-    if_gain: r.IfGain = None,
-    comparator: r.Comparator = None,
-    reset: r.Reset = None,
-    reset_at: r.ResetAt = None,
-    v_reset: r.VReset = None,
-    spikes: r.Spikes = None,
-    floor: r.Floor = None,
-    start: r.Start = None,
-    leaky_current: r.LeakyCurrent = None,
-    recurrence: r.Recurrence = None,
+    reading: Reading | None = None,
 ) -> None:
     """Show what is in a file; of a network, what becomes of each node before anything runs."""
-    reading = r.chosen_reading(
-        from_,
-        dt=dt,
-        decay=decay,
-        gain=gain,
-        if_gain=if_gain,
-        comparator=comparator,
-        reset=reset,
-        reset_at=reset_at,
-        v_reset=v_reset,
-        spikes=spikes,
-        floor=floor,
-        start=start,
-        leaky_current=leaky_current,
-        recurrence=recurrence,
-    )
     out = console(markup=True)
     if kind_of(file) == "nir":
         network = inspect_nir(file, reading, load_chip(chip))
@@ -159,7 +132,7 @@ def print_artifact(found: ArtifactContents, out: Console, full: bool) -> None:
     out.print(f"[bold]{escape(found.path)}[/bold]: Pumice artifact, format {found.format}, {_size(found.bytes)}")
     unchecked = ", ".join(report["unchecked_limits"])
     out.print(f"chip: {escape(report['chip'])}" + (f"; unpublished, so unchecked: {unchecked}" if unchecked else ""))
-    out.print("options: " + ", ".join(f"{key} {value}" for key, value in report["options"].items()))
+    _print_options(report["options"], out)
     out.print(f"compiled from: network {found.source_hash[:16] or 'unknown'}…")
     latency = f"read-out complete after {report['latency_steps']} steps, depth {report['depth']}"
     out.print(
@@ -171,6 +144,14 @@ def print_artifact(found: ArtifactContents, out: Console, full: bool) -> None:
     out.print("\n[bold]what each pass did[/bold]")
     for by, text in _changes(report["changes"], full):
         out.print(f"[dim]{escape(by)}[/dim]  {escape(text)}")
+
+
+def _print_options(options: Mapping[str, Any], out: Console) -> None:
+    plain = {key: value for key, value in options.items() if key != "reading"}
+    out.print("options: " + ", ".join(f"{key} {value}" for key, value in plain.items()))
+    if "reading" in options:
+        chosen = reading_of_dict(options["reading"])
+        out.print(f"read as {chosen.name}: {chosen.sentence()}")
 
 
 def _changes(changes: list[dict[str, Any]], full: bool) -> Iterator[tuple[str, str]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
-import typer
 from rich.table import Table
 
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
-from pumice.runtime.cli.choice_images import SPLITS, choice_images
+from pumice.runtime.cli import token_options as o
+from pumice.runtime.cli.choice_images import SPLITS, ChoiceImages, choice_images
 from pumice.runtime.cli.common import check_output, console, read_model, write_json
 from pumice.runtime.cli.export import parse_schedule
 from pumice.runtime.cli.progress import progress_bar
@@ -41,35 +41,17 @@ COLUMNS = ("front", "schedule", "mean ratio", "tokens kept", "accuracy", "loss",
 
 
 def tokens_command(
-    model: Annotated[str, typer.Argument(help="A zoo name, or the path of a checkpoint (.safetensors).")],
-    search: Annotated[
-        bool, typer.Option("--search", help="Search for schedules; what happens without --schedule.")
-    ] = False,
-    schedule: Annotated[
-        str, typer.Option(help="Evaluate this one: share of tokens each block keeps, e.g. 0.6,0.4.")
-    ] = "",
-    table: Annotated[
-        str, typer.Option(help="Evaluate a schedule of TP-Spikformer's Tables 7 and 8, e.g. sdtv1-0.65.")
-    ] = "",
-    ratios: Annotated[str, typer.Option(help="Search: the shares that a block may keep.")] = "1,0.75,0.5,0.25",
-    targets: Annotated[
-        str,
-        typer.Option(
-            help="Search: only schedules whose mean is near one of these, e.g. 0.65,0.5; choose one for each."
-        ),
-    ] = "",
-    tolerance: Annotated[float, typer.Option(help="Search: how near to its target a mean must be.")] = 0.02,
-    budget: Annotated[int, typer.Option(help="Search: how many schedules to evaluate at most.")] = 256,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="Images [samples, …] in a .npy file, `digits`, or a zoo model's name; empty: the model's own."
-        ),
-    ] = "",
-    labels: Annotated[Path | None, typer.Option(help="Labels [samples] of --data FILE.npy, in a .npy file.")] = None,
-    split: Annotated[str, typer.Option(help="Images of a data set to choose by: calibration or validation.")] = SPLITS[
-        0
-    ],
+    model: o.Model,
+    search: o.Search = False,
+    schedule: o.Schedule = "",
+    table: o.TableName = "",
+    ratios: o.Ratios = "1,0.75,0.5,0.25",
+    targets: o.Targets = "",
+    tolerance: o.Tolerance = 0.02,
+    budget: o.Budget = 256,
+    data: o.Data = "",
+    labels: o.Labels = None,
+    split: o.Split = SPLITS[0],
     criterion: CriterionOption = "irtop-paper",
     window: WindowOption = 3,
     alpha: AlphaOption = 0.5,
@@ -78,26 +60,39 @@ def tokens_command(
     state: StateOption = "hold",
     silent: SilentOption = 0.0,
     seed: SeedOption = 0,
-    picture: Annotated[Path | None, typer.Option(help="Also draw accuracy over tokens kept, as a .png.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write every schedule evaluated, as JSON.")] = None,
+    picture: o.Picture = None,
+    json: o.Json = None,
 ) -> None:
     """Measure a model's accuracy under token pruning without fine-tuning, for one schedule or a search over many.
 
     Schedules are chosen by calibration or validation images; test images are shown to the chosen ones alone, to report.
     """
-    _check_choice(search, schedule, table)
-    if picture is not None:
-        check_output(picture, ".png")
+    _check(search, schedule, table, picture)
     rule = criterion_of(criterion, window, alpha, first_step, shared, silent, seed)
     network = read_model(model)
     retention = _given(schedule, table)
     space = _space(ratios, targets, tolerance, budget, seed) if retention is None else None
     images = choice_images(model, data, labels, split)
+    _write(_report(model, network, images, retention, space, rule, state), picture, json)
+
+
+def _report(
+    model: str,
+    network: SpikingNetwork,
+    images: ChoiceImages,
+    retention: Ratios | None,
+    space: SearchSpace | None,
+    rule: Criterion,
+    state: str,
+) -> TokenReport:
     start = time.perf_counter()
     found = _measured(network, images.chosen_by, retention, space, rule, state)
     seconds = time.perf_counter() - start
     report = TokenReport(model, rule, state, images.words, space, found, {}, seconds)
-    report = replace(report, tests=_tests(network, images.test, report))
+    return replace(report, tests=_tests(network, images.test, report))
+
+
+def _write(report: TokenReport, picture: Path | None, json: Path | None) -> None:
     _print(report)
     write_json(json, report.as_dict())
     if picture is not None:
@@ -157,10 +152,12 @@ def _tests(network: SpikingNetwork, samples: Samples | None, report: TokenReport
     return {unpruned: evaluate_schedule(network, samples, None, report.criterion, state).accuracy} | found
 
 
-def _check_choice(search: bool, schedule: str, table: str) -> None:
+def _check(search: bool, schedule: str, table: str, picture: Path | None) -> None:
     named = [name for name, given in (("--search", search), ("--schedule", schedule), ("--table", table)) if given]
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)} at once", "evaluate one schedule, or search for some")
+    if picture is not None:
+        check_output(picture, ".png")
 
 
 def _print(report: TokenReport) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stream_networks import schedule as stream_schedule
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import NODE_TYPES, dumps, read_artifact, write_artifact
+from pumice.compiler.importing.readings import READINGS
 from pumice.compiler.ir import Node
 from pumice.compiler.program import Program
 from pumice.compiler.text import graph_text
@@ -42,6 +44,30 @@ def test_reading_gives_back_the_program(compiled: Callable[..., Program], tmp_pa
     assert dumps(read) == dumps(program)
     x = images(CONFIG, 3)
     assert np.array_equal(Reference().run(read, x).outputs, Reference().run(program, x).outputs)
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_a_reading_is_read_as_it_was_written(compiled: Callable[..., Program], tmp_path: Path, name: str) -> None:
+    program = compiled(CONFIG, reading=READINGS[name])
+    write_artifact(program, tmp_path / "net.pumice")
+    assert read_artifact(tmp_path / "net.pumice").options.reading == READINGS[name]
+
+
+def test_a_program_without_a_reading_holds_no_word_of_one(compiled: Callable[..., Program]) -> None:
+    without, given = compiled(CONFIG), compiled(CONFIG, reading=READINGS["norse"])
+    assert b'"undecided"' not in dumps(without)
+    assert "reading" not in without.options.as_dict()
+    assert dumps(replace(given, graph=without.graph, options=replace(given.options, reading=None))) == dumps(without)
+
+
+def test_a_reading_that_nobody_knows_is_refused(compiled: Callable[..., Program], tmp_path: Path) -> None:
+    path = tmp_path / "net.pumice"
+    data = dumps(compiled(CONFIG, reading=READINGS["norse"]))
+    for old, new, complaint in ((b"euler", b"ruler", "decay 'ruler' is unknown"), (b"floor", b"flaor", "'flaor'")):
+        assert old in data
+        path.write_bytes(data.replace(old, new))
+        with pytest.raises(ArtifactError, match=complaint):
+            read_artifact(path)
 
 
 def test_streams_and_levels_are_read_as_they_were_written(tmp_path: Path) -> None:

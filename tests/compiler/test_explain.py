@@ -367,7 +367,7 @@ def test_a_file_with_such_a_tau_is_neither_compiled_nor_explained(tau: float) ->
     graph.nodes["rpe_lif"].tau[:] = tau * 1e-4
     for made in (explain_nir, compile_nir):
         with pytest.raises(InputError, match="'rpe_lif': tau of"):
-            made(graph, images(config, 4), CHIP, CompileOptions())  # type: ignore[operator]
+            made(graph, images(config, 4), CHIP, CompileOptions())
 
 
 @pytest.mark.parametrize("meaning", ["snntorch", "norse"])
@@ -386,7 +386,7 @@ def test_a_network_of_another_framework_is_explained(meaning: str) -> None:
         leaky=small_lif((5,), tau=np.full(5, 3e-4)),
     )
     samples = (rng.random((6, 7, 2, 8, 8)) < 0.3).astype(float)
-    network = quantize(graph, samples, CHIP, CompileOptions(), reading=reading(meaning, dt=1e-4))
+    network = quantize(graph, samples, CHIP, CompileOptions(reading=reading(meaning, dt=1e-4)))
     found = explain(network, CHIP, 8)
     for one in found:
         assert one.exact or one.steps, one

@@ -18,6 +18,7 @@ from pumice.compiler import general_nodes as g
 from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.importing.nir_file import read_nir_file
 from pumice.compiler.importing.readings import READINGS, reading
+from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.errors import InputError, PumiceError, UnsupportedNode
 from pumice.hwsim.spec import load_chip
@@ -119,13 +120,7 @@ def test_plain_nodes_stay_those_that_the_passes_lower() -> None:
 
 def test_without_a_reading_the_compiler_refuses_what_is_left_open_by_name() -> None:
     with pytest.raises(UnsupportedNode, match="'n': IF is not supported"):
-        compile_nir(chain((2,), (2,), n=fire((2,))), np.zeros((3, 1, 2)), load_chip("loihi2"), _options())
-
-
-def _options() -> Any:
-    from pumice.compiler.options import CompileOptions
-
-    return CompileOptions()
+        compile_nir(chain((2,), (2,), n=fire((2,))), np.zeros((3, 1, 2)), load_chip("loihi2"), CompileOptions())
 
 
 ENDS = {"input": nir.Input(np.array([2])), "output": nir.Output(np.array([2]))}

@@ -120,6 +120,31 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not [p for p in workdir.iterdir() if p.name.startswith(".")]
 
 
+READING = "from dt decay gain if-gain comparator reset reset-at v-reset spikes floor start leaky-current recurrence"
+
+
+@pytest.mark.parametrize("command", ["run", "compile", "inspect", "explain"])
+def test_every_command_that_reads_nir_has_the_options_of_a_reading(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    listed = {line.split()[0].rstrip(",") for line in capsys.readouterr().out.splitlines() if line.startswith("  --")}
+    listed = {name.split("/")[0].strip() for name in listed}
+    assert {f"--{name}" for name in READING.split()} <= listed
+    assert "--reading" not in listed
+
+
+@pytest.mark.parametrize("command", ["run", "compile", "inspect", "explain"])
+def test_a_reading_is_refused_where_it_is_wrong_by_every_command(
+    workdir: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    more = {"run": ["--input", "x.npy", "--output", "y.npz", "--backend", "float"], "inspect": []}
+    calibrated = [*(["-o", "o.pumice"] if command == "compile" else []), "--calibration", "cal.npy"]
+    capsys.readouterr()
+    assert main([command, "net.nir", "--reset-at", "noon", *more.get(command, calibrated)]) == 2
+    assert "reset at 'noon' is unknown" in capsys.readouterr().err
+
+
 def test_our_own_errors_are_exit_code_1(
     workdir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

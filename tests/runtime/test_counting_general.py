@@ -29,7 +29,7 @@ def fire(*shape: int) -> nir.IF:
 
 def ran(graph: nir.NIRGraph, shape: tuple[int, ...]) -> tuple[CountTable, dict[str, NDArray[Any]]]:
     meaning = reading("nir", if_gain="one")
-    program = compile_nir(graph, spikes(shape, 0), load_chip("loihi2"), CompileOptions(), reading=meaning)
+    program = compile_nir(graph, spikes(shape, 0), load_chip("loihi2"), CompileOptions(reading=meaning))
     run = Reference().run(program, spikes(shape, 1), record=True)
     assert run.counts is not None
     return run.counts, dict(run.spikes)

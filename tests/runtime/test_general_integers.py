@@ -49,7 +49,7 @@ def spikes(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
 
 
 def compiled(graph: nir.NIRGraph, meaning: Reading, shape: tuple[int, ...]) -> Program:
-    return compile_nir(graph, spikes((8, STEPS, *shape), 1), load_chip("loihi2"), CompileOptions(), reading=meaning)
+    return compile_nir(graph, spikes((8, STEPS, *shape), 1), load_chip("loihi2"), CompileOptions(reading=meaning))
 
 
 def in_float(graph: nir.NIRGraph, meaning: Reading, samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -247,4 +247,4 @@ def test_linear_layers_in_a_row_need_no_neurons_between_them() -> None:
 def test_a_chip_with_fixed_neurons_takes_no_subtraction() -> None:
     meaning = if_reading("subtract", "spike", ">")
     with pytest.raises(VerifyError, match=r"n .* reset by subtraction .* loihi1"):
-        compile_nir(network(), spikes((4, STEPS, 6), 1), load_chip("loihi1"), CompileOptions(), reading=meaning)
+        compile_nir(network(), spikes((4, STEPS, 6), 1), load_chip("loihi1"), CompileOptions(reading=meaning))

@@ -14,6 +14,7 @@ from networks import TinySpikformer, images, tiny_spikformer
 from stream_networks import every_node
 
 from pumice.compiler.artifact import write_artifact
+from pumice.compiler.importing.readings import reading
 from pumice.compiler.options import CompileOptions, MaskMode
 from pumice.compiler.pipeline import compile_nir
 from pumice.errors import ArtifactError, InputError
@@ -137,6 +138,21 @@ def test_the_artifact_page_is_plain_and_no_wider_than_140(tmp_path: Path, capsys
     ):
         assert wanted in text, wanted
     assert "folded bn0 into conv0" in shown(capsys, str(path), "--full")
+
+
+def test_an_artifact_tells_how_its_network_was_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without, given = write_program(tmp_path / "a.pumice"), tmp_path / "b.pumice"
+    options = CompileOptions(reading=reading("spikingjelly", reset="subtract", dt=5e-4))
+    write_artifact(compile_nir(tiny_spikformer(CONFIG), images(CONFIG, 8), load_chip("loihi2"), options), given)
+    text = shown(capsys, str(given), "--json", str(tmp_path / "b.json"))
+    (line,) = (line for line in text.splitlines() if line.startswith("read as"))
+    assert line.startswith(
+        "read as spikingjelly: euler steps of 0.0005 s, fires when v >= threshold, reset by subtraction"
+    )
+    said = json.loads((tmp_path / "b.json").read_text())["report"]["options"]["reading"]
+    assert (said["name"], said["reset"], said["dt"]) == ("spikingjelly", "subtract", 5e-4)
+    assert "read as" not in shown(capsys, str(without), "--json", str(tmp_path / "a.json"))
+    assert "reading" not in json.loads((tmp_path / "a.json").read_text())["report"]["options"]
 
 
 @pytest.mark.parametrize("kind", ["network", "artifact"])

@@ -40,7 +40,7 @@ def compiled(file: str) -> Program:
     calibration = (rng.random((16, *x.shape[1:])) < x.mean()).astype(np.float64)
     meaning = reading(case.reading, **case.options)
     return compile_nir(
-        read_nir(case_path(file)), calibration, load_chip("loihi2"), CompileOptions(weight_bits=8), reading=meaning
+        read_nir(case_path(file)), calibration, load_chip("loihi2"), CompileOptions(weight_bits=8, reading=meaning)
     )
 
 
