@@ -1,6 +1,6 @@
 """Small networks of other frameworks: as the NIR graph that the framework exports, and as the framework itself runs them.
 
-`NETWORKS` lists them all, each with the reading under which Pumice must agree, and whether Pumice compiles it to integers yet.
+`NETWORKS` lists them all, each with the reading under which Pumice must agree.
 snnTorch's graphs are written by snnTorch's exporter, Norse's by Norse's where that can write the network at all; the others of
 Norse are NIR graphs that Norse's importer runs. SpikingJelly's release has no exporter: its graphs are written here by what the
 `nir_exchange` of its repository documents.
@@ -31,8 +31,7 @@ from framework_makers import (
 
 @dataclass(frozen=True, eq=False)
 class FrameworkNetwork:
-    """neurons: the nodes whose values are compared, in order. options: of the reading. compiles: whether it becomes an integer
-    program today."""
+    """neurons: the nodes whose values are compared, in order. options: of the reading."""
 
     name: str
     framework: str
@@ -40,7 +39,6 @@ class FrameworkNetwork:
     neurons: tuple[str, ...]
     make: Maker
     options: Mapping[str, Any] = field(default_factory=dict)
-    compiles: bool = True
 
     def made(self, exact: bool, seed: int = 0) -> Made:
         """The network with weights of this seed; skips the test where the framework is not installed."""
@@ -79,11 +77,11 @@ NETWORKS = (
         *("snntorch-conv-subtract-next", "snntorch", IMAGE, THREE),
         *(_snn(True, reset_mechanism="subtract", reset_delay=True), NEXT),
     ),
-    Network("snntorch-synaptic", "snntorch", VECTOR, TWO, _snn(kind="Synaptic"), ZERO, compiles=False),
-    Network("snntorch-rleaky", "snntorch", VECTOR, ("1.lif", "3.lif"), _snn(kind="RLeaky"), ZERO, compiles=False),
+    Network("snntorch-synaptic", "snntorch", VECTOR, TWO, _snn(kind="Synaptic"), ZERO),
+    Network("snntorch-rleaky", "snntorch", VECTOR, ("1.lif", "3.lif"), _snn(kind="RLeaky"), ZERO),
     Network(  # with reset_delay=False it fails in its own forward
         *("snntorch-rsynaptic-next", "snntorch", VECTOR, ("1.lif", "3.lif")),
-        *(_snn(kind="RSynaptic", reset_mechanism="subtract", reset_delay=True), NEXT, False),
+        *(_snn(kind="RSynaptic", reset_mechanism="subtract", reset_delay=True), NEXT),
     ),
     Network("norse-dense-lif", "norse", VECTOR, TWO, _norse(norse_neurons()), WRITTEN),
     Network("norse-dense-lif-dt-1", "norse", VECTOR, TWO, _norse(norse_neurons(), dt=1.0), READ),
@@ -92,15 +90,13 @@ NETWORKS = (
     Network("norse-conv-pool", "norse", IMAGE, ("lif1", "lif2", "lif3"), norse_conv_pool, READ),
     Network(
         *("norse-li-readout", "norse", VECTOR, TWO, _norse(norse_neurons(), norse_neurons("LIBox")), WRITTEN),
-        compiles=False,
     ),
-    Network("norse-lif-at-rest", "norse", VECTOR, TWO, _norse(norse_neurons(v_leak=0.25)), WRITTEN, compiles=False),
-    Network("norse-cubalif", "norse", VECTOR, LAST, norse_cuba, READ, compiles=False),
+    Network("norse-lif-at-rest", "norse", VECTOR, TWO, _norse(norse_neurons(v_leak=0.25)), WRITTEN),
+    Network("norse-cubalif", "norse", VECTOR, LAST, norse_cuba, READ),
     Network(
         *("norse-cubalif-at-rest", "norse", VECTOR, LAST, lambda draw: norse_cuba(draw, v_leak=0.125), READ),
-        compiles=False,
     ),
-    Network("norse-recurrent", "norse", VECTOR, LAST, norse_recurrent, READ, compiles=False),
+    Network("norse-recurrent", "norse", VECTOR, LAST, norse_recurrent, READ),
     Network("spikingjelly-dense-if", "spikingjelly", VECTOR, TWO, _jelly(kind="IFNode"), ZERO),
     Network("spikingjelly-dense-soft", "spikingjelly", VECTOR, TWO, _jelly(v_reset=None, decay_input=False), SUBTRACT),
     Network("spikingjelly-conv-decay", "spikingjelly", IMAGE, THREE, _jelly(conv=True), ZERO),
@@ -109,5 +105,3 @@ NETWORKS = (
         "spikingjelly-conv-if-soft", "spikingjelly", IMAGE, THREE, _jelly(True, kind="IFNode", v_reset=None), SUBTRACT
     ),
 )
-COMPILED = tuple(network for network in NETWORKS if network.compiles)
-FLOAT_ONLY = tuple(network for network in NETWORKS if not network.compiles)

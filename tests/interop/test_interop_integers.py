@@ -9,7 +9,7 @@ import nir
 import numpy as np
 import pytest
 from framework_layers import Made, random_frames
-from framework_networks import COMPILED, FLOAT_ONLY, FrameworkNetwork
+from framework_networks import NETWORKS, FrameworkNetwork
 from numpy.typing import NDArray
 
 from pumice.compiler.importing.nir_file import read_nir
@@ -17,7 +17,6 @@ from pumice.compiler.importing.readings import reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
-from pumice.errors import PumiceError
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli import main
 from pumice.runtime.inspection import inspect_artifact
@@ -68,7 +67,7 @@ def kappa(first: NDArray[Any], second: NDArray[Any]) -> float:
     return (float((first == second).mean()) - chance) / (1 - chance)
 
 
-@pytest.mark.parametrize("network", COMPILED, ids=by_id)
+@pytest.mark.parametrize("network", NETWORKS, ids=by_id)
 def test_the_integers_fire_as_the_framework_does(network: FrameworkNetwork, tmp_path: Path) -> None:
     """Any weights, as a user has them: the differences are what 8 bits cost."""
     layers = spikes_of_both(network, tmp_path / "net.nir")
@@ -78,19 +77,10 @@ def test_the_integers_fire_as_the_framework_does(network: FrameworkNetwork, tmp_
         assert kappa(made, wanted) >= BEYOND_CHANCE, name
 
 
-@pytest.mark.parametrize("network", FLOAT_ONLY, ids=by_id)
-def test_what_runs_in_float_only_is_refused_by_the_name_of_its_node(network: FrameworkNetwork, tmp_path: Path) -> None:
-    """Once one of these compiles, this fails: set its `compiles`, and the test above holds it to its framework."""
-    made = network.made(exact=False)
-    with pytest.raises(PumiceError, match="node '") as error:
-        compiled(network, made, tmp_path / "net.nir")
-    assert str(error.value).split("'")[1] in made.graph.nodes
-
-
 def test_the_command_line_compiles_and_runs_it_and_the_file_says_how_it_was_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = next(n for n in COMPILED if n.name == "snntorch-conv-subtract")
+    network = next(n for n in NETWORKS if n.name == "snntorch-conv-subtract")
     made, frames = network.made(exact=False), random_frames(network.shape, STEPS, SAMPLES, seed=3)
     monkeypatch.chdir(tmp_path)
     nir.write("net.nir", made.graph)

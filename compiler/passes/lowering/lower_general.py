@@ -13,6 +13,7 @@ from pumice.compiler import general_nodes as g
 from pumice.compiler.ir import Change, Graph, Node, rebuilt
 from pumice.compiler.passes.lowering.currents import Neuron, synapses_of_neurons, synapses_of_sums
 from pumice.compiler.passes.lowering.delays import check_cycles, join_delays, move_before_layer
+from pumice.compiler.passes.lowering.late_biases import take_late_biases
 from pumice.compiler.passes.lowering.linear_layers import lower_general_conv, lower_linear_map, lower_scale
 from pumice.compiler.passes.lowering.neurons import (
     gain_of,
@@ -53,6 +54,7 @@ class LowerGeneral:
                 changes.append(Change(self.name, node.name, f"{node.name}: {type(node).__name__} becomes {kinds}"))
         lowered = rebuilt(graph, nodes, graph.stage, changes)
         check_cycles(lowered)
+        lowered = rewritten(lowered, take_late_biases)
         lowered = rewritten(lowered, move_before_layer, join_delays)
         lowered = rewritten(lowered, sink_below_sums, sink_below_neurons)
         lowered = rewritten(lowered, synapses_of_sums, synapses_of_neurons)

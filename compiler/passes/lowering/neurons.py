@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.hwsim.arith import Reset
 
+ResetAt = Literal["spike", "next", "both"]
 SUBTRACTIONS: dict[str, Reset] = {"spike": "soft", "next": "next", "both": "both"}  # by the words of `readings.Reading`
 
 
@@ -61,6 +63,17 @@ def lif_of(node: g.Neuron) -> f.Lif:
     keep, gain, threshold = (float(values.flat[0]) for values in (leak.keep, leak.gain, fire.threshold))
     tau = float("inf") if keep == 1 else 1 / (1 - keep)
     return f.Lif(node.name, node.inputs, node.out, node.source, tau, threshold, fire.comparator, gain, reset_of(fire))
+
+
+def neuron_of(lif: f.Lif) -> g.Neuron:
+    """A LIF layer as neurons of the general kind."""
+    ones, zeros = np.ones(lif.out.shape), np.zeros(lif.out.shape)
+    gain = 1 / lif.tau if lif.gain is None else lif.gain
+    leak = g.Leak(ones * (1 - 1 / lif.tau), ones * gain, zeros, zeros)
+    words: dict[Reset, ResetAt] = {"hard": "spike", "soft": "spike", "next": "next", "both": "both"}
+    reset: Literal["zero", "subtract"] = "zero" if lif.reset == "hard" else "subtract"
+    fire = g.Firing(ones * lif.threshold, lif.comparator, reset, words[lif.reset], zeros, "one", None)
+    return g.Neuron(lif.name, lif.inputs, lif.out, lif.source, leak, None, fire)
 
 
 def reset_of(fire: g.Firing) -> Reset:
