@@ -99,7 +99,7 @@ def compute(node: Node, inputs: list[Tensor]) -> Tensor | None:
 
 def tensor(array: NDArray[np.floating]) -> Tensor:  # type: ignore[type-arg]
     """A parameter, in float64."""
-    return torch.tensor(np.asarray(array, np.float64))
+    return torch.tensor(np.ascontiguousarray(array, np.float64))  # torch takes no view that runs backwards
 
 
 def beyond(v: Tensor, threshold: Tensor, comparator: str) -> Tensor:
