@@ -39,8 +39,9 @@ class Job:
 
     @property
     def steps(self) -> int:
-        """Time steps until the last sample is read out."""
-        return self.graph.timesteps * self.samples + depths(self.graph)[self.graph.output]
+        """Time steps until the last frame of the last sample has left every node; a delay that hides steps of its path can make
+        the read-out come before that."""
+        return self.graph.timesteps * self.samples + max(depths(self.graph).values())
 
 
 def check_widths(graph: Graph) -> None:

@@ -24,6 +24,7 @@ from pumice.compiler.quantizers.context import (
     fused_synapses,
     is_fused,
     positioned,
+    readers_of,
 )
 from pumice.compiler.quantizers.layers import quantize_layer, quantize_reader
 from pumice.compiler.quantizers.pools import counted_output, quantize_sum_pool
@@ -49,7 +50,7 @@ class Quantize:
     def __call__(self, graph: Graph, chip: ChipSpec) -> Graph:
         values = evaluate(graph, self.calibration, gated=False).values
         grids = stream_grids(graph, values, chip)
-        c = Context(graph, graph.consumers(), values, chip, self.weight_bits, self.input_bits, grids, {})
+        c = Context(graph, readers_of(graph), values, chip, self.weight_bits, self.input_bits, grids, {})
         changes: list[Change] = []
         for number, node in enumerate(graph.nodes.values()):
             self.progress(number, len(graph.nodes))

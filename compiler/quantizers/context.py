@@ -70,6 +70,14 @@ def sole_reader(node: Node, readers: Mapping[str, list[Node]]) -> Node | None:
     return found[0] if len(found) == 1 else None
 
 
+def readers_of(graph: Graph) -> dict[str, list[Node]]:
+    """For each node what reads it; the network's output has one reader more, who takes what it sends."""
+    readers = graph.consumers()
+    last = graph.nodes[graph.output]
+    readers[last.name].append(Node("the network's output", (last.name,), last.out, last.source))
+    return readers
+
+
 def is_fused(node: Node, readers: Mapping[str, list[Node]]) -> bool:
     """Whether a convolution is made with its one reader, a neuron or the first sum that takes it; the others stand alone."""
     reader = sole_reader(node, readers)

@@ -22,6 +22,7 @@ from pumice.compiler.quantizers.context import (
     channel_mean,
     is_fused,
     positioned,
+    readers_of,
     synapses_behind,
 )
 from pumice.compiler.streams import scale_of
@@ -65,7 +66,7 @@ def _unit(component: list[str], graph: Graph, grids: Mapping[str, Grid]) -> floa
 
 def _finest_of_readers(component: Iterable[str], graph: Graph, chip: ChipSpec) -> Iterator[float]:
     """The finest scales at which neurons that read a stream have thresholds that fit their registers."""
-    readers = graph.consumers()
+    readers = readers_of(graph)
     for reader in (reader for name in component for reader in readers[name]):
         if isinstance(reader, f.Lif):
             yield ((1 << chip.threshold_bits) - 1) / reader.limit
@@ -76,7 +77,7 @@ def _finest_of_readers(component: Iterable[str], graph: Graph, chip: ChipSpec) -
 
 def stream_limit(component: Iterable[str], graph: Graph, chip: ChipSpec) -> int:
     """The largest payload of a stream: what the chip carries, less where a sum over tokens or a product must fit too."""
-    readers = graph.consumers()
+    readers = readers_of(graph)
     limit = (1 << ((chip.graded_bits or PAYLOAD_BITS) - 1)) - 1
     for name in component:
         for reader in readers[name]:
@@ -93,7 +94,7 @@ def stream_limit(component: Iterable[str], graph: Graph, chip: ChipSpec) -> int:
 
 def components(graph: Graph) -> list[list[str]]:
     """The real streams of a folded graph: names of nodes whose payloads must share a scale."""
-    readers = graph.consumers()
+    readers = readers_of(graph)
     member: dict[str, list[str]] = {}
     for node in graph.nodes.values():
         joined = _joined(node, member, readers, graph)

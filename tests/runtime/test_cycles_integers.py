@@ -79,6 +79,7 @@ NETWORKS: dict[str, nir.NIRGraph] = {
     "a residual edge of currents": net(
         {"a": layer(1), "b": layer(2), "n": fire(), "m": fire(), "c": layer(3)}, "input a n c m output", "input b m"
     ),
+    "a layer that neurons and the output read": net({"a": layer(1), "n": fire(), "r": layer(2)}, "input a n r output", "r n"),
     "a convolution around a cycle": net(
         {"a": nir.Conv2d((5, 5), MAPPED, 1, "same", 1, 1, np.zeros(2)), "n": fire(*MAP),
          "r": nir.Conv2d((5, 5), MAPPED[::-1], 1, "same", 1, 1, np.zeros(2))},
