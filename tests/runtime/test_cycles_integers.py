@@ -20,6 +20,7 @@ from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import axon_delays, depths, latency_steps
 from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
+from pumice.compiler.streams import scale_of
 from pumice.errors import UnsupportedNode, VerifyError
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.float_graph import graph_frames, input_nodes, run_graph
@@ -121,11 +122,13 @@ def meaning_of(recurrence: str = "zero", reset: str = "zero") -> Reading:
 def test_every_spike_is_that_of_the_float_executor(name: str, recurrence: str, reset: str) -> None:
     graph, meaning = NETWORKS[name], meaning_of(recurrence, reset)
     x = spikes(graph, 40, 2)
-    made, wanted = Reference(counts=False).run(compiled(graph, meaning), x, record=True), in_float(graph, meaning, x)
+    program, wanted = compiled(graph, meaning), in_float(graph, meaning, x)
+    made = Reference(counts=False).run(program, x, record=True)
     assert made.spikes
     for layer_name, sent in made.spikes.items():
         assert sent.any()
-        assert np.array_equal(sent, wanted[layer_name].reshape(sent.shape)), layer_name
+        values = sent / scale_of(layer_name, program.graph.nodes)
+        assert np.array_equal(values, wanted[layer_name].reshape(sent.shape)), layer_name
 
 
 def test_where_a_recurrent_bias_begins_shows_in_the_spikes() -> None:

@@ -26,6 +26,7 @@ from pumice.compiler.passes.lowering.neurons import (
 )
 from pumice.compiler.passes.lowering.reshapes import sink_below_neurons, sink_below_sums
 from pumice.compiler.passes.lowering.rewriting import rewritten
+from pumice.compiler.passes.lowering.shared_layers import split_on_cycles
 from pumice.compiler.passes.lowering.time_constants import check_time_constants
 from pumice.errors import UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
@@ -56,6 +57,7 @@ class LowerGeneral:
         check_cycles(lowered)
         lowered = rewritten(lowered, take_late_biases)
         lowered = rewritten(lowered, move_before_layer, join_delays)
+        lowered = rewritten(lowered, split_on_cycles)
         lowered = rewritten(lowered, sink_below_sums, sink_below_neurons)
         lowered = rewritten(lowered, synapses_of_sums, synapses_of_neurons)
         check_time_constants(lowered)
