@@ -2,8 +2,8 @@
 
     python bench/nir_import.py [--json F]
 
-The file is written to a temporary folder, uncompressed and as `nir.write` compresses it; each is then imported by a process of its
-own, whose peak memory is measured. Targets: below 10 s and 3 GB.
+The file is written to a temporary folder, uncompressed and as `nir.write` compresses it; each is then imported by a process of
+its own, whose peak memory is measured. Targets: below 10 s and 3 GB.
 """
 
 from __future__ import annotations

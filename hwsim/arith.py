@@ -82,16 +82,22 @@ def lif_step(u: Ints, v: Ints, a_in: Ints, params: LifParams) -> tuple[Ints, Int
     owed = threshold * beyond(v, threshold, params.inclusive) if late else 0
     v = saturate(decay(v, params.dv) + u + params.bias - owed)
     spikes = beyond(v, threshold, params.inclusive)
-    match params.reset:
+    return u, saturate(after_spikes(v, spikes, owed, threshold, params.reset, 0)), spikes
+
+
+def after_spikes(
+    v: Ints, spikes: Ints | Bools, owed: Ints | int, threshold: int | Ints, reset: Reset, v_reset: int | Ints
+) -> Ints:
+    """The membrane after its spikes. owed: what this step has already taken from it for spikes of the step before."""
+    match reset:
         case "hard":
-            after = np.where(spikes, 0, v)
+            return np.where(spikes > 0, v_reset, v)
         case "soft":
-            after = v - threshold * spikes
+            return v - threshold * spikes
         case "next":
-            after = v
+            return v
         case "both":
-            after = saturate(v + owed - threshold * spikes)
-    return u, after, spikes
+            return v + owed - threshold * spikes
 
 
 def beyond(v: Ints, threshold: int, inclusive: bool) -> Bools:

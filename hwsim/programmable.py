@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.hwsim.arith import MEMBRANE_SHIFT, Ints, Reset, decay, saturate, shifted
+from pumice.hwsim.arith import MEMBRANE_SHIFT, Ints, Reset, after_spikes, decay, saturate, shifted
 
 NO_FLOOR = -(1 << 24)  # below any membrane
 
@@ -55,7 +55,7 @@ def neuron_step(u: Ints, v: Ints, a_in: Ints, p: NeuronParams) -> tuple[Ints, In
     if p.most == 0:
         return u, v, np.clip(shifted(v, p.shift), *p.limits)
     spikes = thresholds_in(v, p)
-    after = saturate(_after(v, spikes, owed, p))
+    after = saturate(after_spikes(v, spikes, owed, p.threshold, p.reset, p.v_reset))
     return u, np.maximum(after, p.floor), spikes
 
 
@@ -66,15 +66,3 @@ def thresholds_in(v: Ints, p: NeuronParams) -> Ints:
         return np.asarray(v >= p.threshold if p.inclusive else v > p.threshold, np.int64)
     whole: NDArray[np.int64] = np.floor_divide(v if p.inclusive else v - 1, p.threshold)
     return np.clip(whole, 0, p.most)
-
-
-def _after(v: Ints, spikes: Ints, owed: Ints, p: NeuronParams) -> Ints:
-    match p.reset:
-        case "hard":
-            return np.where(spikes > 0, p.v_reset, v)
-        case "soft":
-            return v - p.threshold * spikes
-        case "next":
-            return v
-        case "both":
-            return v + owed - p.threshold * spikes

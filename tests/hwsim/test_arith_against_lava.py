@@ -6,7 +6,6 @@ runtime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from lava_models import run_stock
 from numpy.typing import NDArray
 
 from pumice.hwsim import arith
 
 pytest.importorskip("lava.magma", reason="needs pumice[lava] on Python 3.10")
 
-from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.conv.process import Conv
 from lava.proc.dense.process import Dense
 from lava.proc.lif.process import LIF, LIFReset
@@ -35,33 +34,6 @@ CURRENTS = st.one_of(st.integers(-3000, 3000), st.integers(-(1 << 20), 1 << 20),
 POTENTIALS = st.one_of(st.integers(-V_MAX, V_MAX), st.sampled_from([0, 1, -1, V_MAX, -V_MAX]))
 DECAYS = st.one_of(st.integers(0, 4095), st.sampled_from([0, 1, 2048, 4094, 4095]))
 EXACT = settings(deadline=None, max_examples=40)
-
-
-@dataclass
-class Port:
-    """What a model sends, or is to receive."""
-
-    frames: list[NDArray[Any]] = field(default_factory=list)
-
-    def send(self, data: NDArray[Any]) -> None:
-        self.frames.append(np.array(data))
-
-    def recv(self) -> NDArray[Any]:
-        return self.frames.pop(0)
-
-
-def run_stock(process: Any, into: str, out: str, frames: NDArray[Any]) -> tuple[Any, NDArray[np.int64]]:
-    """A stock Process's fixed-point model over frames [T, …], without Lava's runtime; returns the model and its output."""
-    executable = process.compile(Loihi2SimCfg(select_tag="fixed_pt"))
-    (builder,) = executable.proc_builders.values()
-    model = builder.build()
-    source, sink = Port([np.array(frame, np.int32) for frame in frames]), Port()
-    setattr(model, into, source)
-    setattr(model, out, sink)
-    for _ in range(len(frames)):
-        model.time_step += 1
-        model.run_spk()
-    return model, np.stack(sink.frames).astype(np.int64)
 
 
 @st.composite
