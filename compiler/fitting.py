@@ -1,4 +1,4 @@
-"""Choosing the scale of a layer: each candidate is tried on calibration data, and the one that changes the least is taken."""
+"""One layer's integers: the scale of its weights by their error in the membranes, the bias by the spikes that it costs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.quantization import quantize_weights, worst_current
+from pumice.compiler.scale_search import Part, scales_by_error
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import InputError
 from pumice.hwsim.arith import ACTIVATION_LIMIT
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-# Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped.
-SCALE_FACTORS = (1.0, 0.9, 0.8, 0.65, 1.1, 1.25, 1.5, 2.0)
 
 
 def mismatch(sent: Ints, target: NDArray[Any]) -> float:
@@ -37,27 +35,16 @@ class Integers(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class PartProblem:
-    """One synapse of a layer. weight [O, C, kh, kw]; input_scale, input_range: its integer input's grid; currents(weight): what
-    integer weights make of the calibration inputs, [T, B, O, …]."""
-
-    weight: Floats
-    input_scale: float
-    input_range: tuple[int, int]
-    currents: Callable[[Ints], Ints]
-
-
-@dataclass(frozen=True, eq=False)
 class LayerProblem:
     """A float layer to quantize, and what it does on calibration data.
 
     parts: its synapses, whose currents add up. bias [O]; source: the user's node. mean_current [O]: the float layer's mean
     current, without bias. integers(bias, scale): its neurons' integers near a scale, or None where they do not fit. target: what
     its neurons send, [T, B, O, …]. error(sent, target): what one choice of integers costs. scales: to try, group by group until
-    one fits; none for those around the largest that fits the weights.
+    one fits; none for the one that leaves the least error in the membranes, and coarser ones where it does not fit.
     """
 
-    parts: tuple[PartProblem, ...]
+    parts: tuple[Part, ...]
     bias: Floats
     source: str
     mean_current: Floats
@@ -65,6 +52,11 @@ class LayerProblem:
     target: NDArray[Any]
     error: Callable[[Ints, NDArray[Any]], float] = mismatch
     scales: tuple[list[float], ...] = ()
+
+    def snapped(self, scale: float) -> float | None:
+        """The scale nearest to this one that the neurons can have."""
+        found = self.integers(self.bias, scale)
+        return None if found is None else found.scale
 
 
 @dataclass(frozen=True)
@@ -90,43 +82,29 @@ class LayerFit:
         return sum(self.worst_currents)
 
 
-def fit_layer(layer: LayerProblem, weight_bits: int) -> LayerFit:
-    """The quantization of a layer's synapses and neurons that reproduces most of what the float layer sends.
+def fit_layer(layer: LayerProblem, grid: WeightGrid) -> LayerFit:
+    """The quantization of a layer's synapses and neurons: of the scales, the one that leaves the least error in the membranes; of
+    the bias, as it is or corrected for the mean error of the weights, the one that changes the least of what the layer sends.
 
     Raises InputError where no scale fits the chip.
     """
-    for group in layer.scales or _candidate_scales(layer.parts, weight_bits):
-        fits = [fit for scale in group for fit in _try_scale(scale, layer, weight_bits)]
+    for group in layer.scales or ([scale] for scale in scales_by_error(layer.parts, grid, layer.snapped)):
+        fits = [fit for scale in group for fit in _try_scale(scale, layer, grid)]
         if fits:
             return min(fits, key=lambda fit: fit.mismatch)
     message = f"node {layer.source!r}: no weight scale fits threshold, bias and 24-bit membrane"
     raise InputError(message, "rescale the layer")
 
 
-def _candidate_scales(parts: tuple[PartProblem, ...], bits: int) -> Iterator[list[float]]:
-    """Scales to try, in current units per float unit: those around the largest that fits the weights of all synapses; and,
-    where none of these fits the accumulator, ever coarser ones."""
-    fitting, unit = min((fitting_scale(part, bits) for part in parts), key=lambda pair: pair[0] * pair[1])
-    yield [fitting * factor * unit for factor in SCALE_FACTORS]
-    yield from ([fitting / 2**k * unit] for k in range(1, bits))
-
-
-def fitting_scale(part: PartProblem, bits: int) -> tuple[float, float]:
-    """The largest scale at which the weights of one synapse fit, as (weight units per float weight, payload units per float
-    unit of its input)."""
-    largest = float(np.abs(part.weight).max(initial=0)) or 1.0
-    return ((1 << bits) - 2) / largest, part.input_scale
-
-
-def _try_scale(scale: float, layer: LayerProblem, bits: int) -> Iterator[LayerFit]:
+def _try_scale(scale: float, layer: LayerProblem, grid: WeightGrid) -> Iterator[LayerFit]:
     """The layer near one scale: with its own bias, and with the bias corrected for the mean error that rounding the
     weights makes on calibration data (Nagel et al., ICCV 2019). Nothing where it does not fit the chip."""
     plain = layer.integers(layer.bias, scale)
     if plain is None:
         return
-    found = [quantize_weights(part.weight, plain.scale / part.input_scale, bits) for part in layer.parts]
+    found = [grid.nearest(part.ideal(plain.scale)) for part in layer.parts]
     weights = tuple(weight for weight, _ in found)
-    worst = tuple(worst_current(w, *part.input_range) for w, part in zip(weights, layer.parts, strict=True))
+    worst = tuple(part.worst(weight) for weight, part in zip(weights, layer.parts, strict=True))
     if sum(worst) >= ACTIVATION_LIMIT:
         return
     currents = [part.currents(weight) for weight, part in zip(weights, layer.parts, strict=True)]

@@ -90,7 +90,8 @@ def _synapse_fans(group: Group, node: Node, graph: Graph, channels: Range, posit
     match node:
         case i.Synapse():
             grid = _grid(sources[0].out.shape)
-            return [arith.fan_out(node.weight, grid, node.stride, node.padding, channels, held, node.groups)]
+            counts = arith.synapse_counts(node.weight, node.signs)
+            return [arith.fan_out(counts, grid, node.stride, node.padding, channels, held, node.groups)]
         case i.OrPool() | i.MaxPool():
             return [_pool_fan(node, graph, channels, positions)]
         case i.SpikeMatmul():

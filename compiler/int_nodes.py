@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.ir import Node
-from pumice.hwsim.arith import LifParams, Reset
+from pumice.hwsim.arith import LifParams, Reset, Signs
 from pumice.hwsim.programmable import NeuronParams
 from pumice.hwsim.scoring import Criterion
 
@@ -26,9 +26,11 @@ class GradedInput(Node):
 
 @dataclass(frozen=True, eq=False)
 class Synapse(Node):
-    """Synaptic currents of a convolution; weight [O, C / groups, kh, kw], even integers in [-256, 254]. Zero is no synapse.
+    """Synaptic currents of a convolution; weight [O, C / groups, kh, kw]. Zero is no synapse.
 
-    One step of delay: a spike sent at step t is integrated at t+1. scale: current units per unit of the float model.
+    One step of delay: a spike sent at step t is integrated at t+1. scale: current units per unit of the float model. signs:
+    "mixed", even weights in [-256, 254]; "split", lists of excitatory and of inhibitory synapses, any weights in [-255, 255].
+    synapses: how many, at most, carry one weight as their sum; these ranges are as many times as wide.
     """
 
     weight: Ints
@@ -36,6 +38,8 @@ class Synapse(Node):
     padding: tuple[int, int]
     scale: float
     groups: int = 1
+    signs: Signs = "mixed"
+    synapses: int = 1
 
 
 @dataclass(frozen=True, eq=False)

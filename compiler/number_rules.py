@@ -10,7 +10,8 @@ import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, TensorType
-from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, STATE_LIMIT, Reset, shifted
+from pumice.compiler.weight_grid import WeightGrid
+from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, MAX_SYNAPSES, STATE_LIMIT, Reset, Signs, shifted
 from pumice.hwsim.spec import ChipSpec
 
 MAX_LEVELS = 255  # what a recorded level, a byte, holds
@@ -22,13 +23,19 @@ def at(node: Node) -> str:
 
 
 def weights_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
-    """Weights are even and fit the chip's signed weight bits, times two."""
-    limit = 1 << chip.weight_bits
+    """Weights fit the chip's bits: even ones with their sign in the bits, times two; or any magnitudes, in lists by sign; or, of
+    several synapses, as many times that."""
     for node in graph.nodes.values():
-        if isinstance(node, i.Synapse):
+        if not isinstance(node, i.Synapse):
+            continue
+        if node.signs not in get_args(Signs):
+            yield f"{at(node)}: unknown signs {node.signs!r}"
+        elif not 1 <= node.synapses <= MAX_SYNAPSES:
+            yield f"{at(node)}: {node.synapses}/{MAX_SYNAPSES} synapses for a weight"
+        elif not (grid := WeightGrid(chip.weight_bits, node.signs, node.synapses)).holds(node.weight):
             low, high = int(node.weight.min(initial=0)), int(node.weight.max(initial=0))
-            if low < -limit or high > limit - 2 or np.any(node.weight & 1):
-                yield f"{at(node)}: weights in [{low}, {high}], the chip takes even weights in [{-limit}, {limit - 2}]"
+            fitting = f"{'even ' if grid.step == 2 else ''}weights in [{grid.low * grid.step}, {grid.largest}]"
+            yield f"{at(node)}: weights in [{low}, {high}], the chip takes {fitting}"
 
 
 def neurons_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from pumice.compiler.importing.readings import Reading, reading_of_dict
 from pumice.errors import InputError
+from pumice.hwsim.arith import MAX_SYNAPSES, Signs
 
 MaskMode = Literal["static", "live", "given", "off"]
 AttentionOrder = Literal["auto", "scores", "context"]
@@ -19,7 +20,8 @@ class CompileOptions:
     """weight_bits: bits of a quantized weight, sign included. input_bits: bits of a real-valued input. masks: where the
     routing masks come from. attention_order: (q kᵀ) v ("scores"), q (kᵀ v) ("context"), or the cheaper. factors: low-rank
     pairs kept as two layers, multiplied into one, or the cheaper. reading: what the NIR file means where it does not say it;
-    without one, a file that leaves something open is refused."""
+    without one, a file that leaves something open is refused. signs: weights with their sign in them, or a list of synapses for
+    each sign, whose weights are twice as fine. synapses: how many 8-bit synapses may carry one weight, as their sum."""
 
     weight_bits: int = 8
     input_bits: int = 8
@@ -27,6 +29,8 @@ class CompileOptions:
     attention_order: AttentionOrder = "auto"
     factors: FactorMode = "auto"
     reading: Reading | None = None
+    signs: Signs = "mixed"
+    synapses: int = 1
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -43,6 +47,15 @@ class CompileOptions:
 
         if self.factors not in get_args(FactorMode):
             raise InputError(f"unknown factors {self.factors!r}", f"choose one of {', '.join(get_args(FactorMode))}")
+        if self.signs not in get_args(Signs):
+            raise InputError(f"unknown signs {self.signs!r}", f"choose one of {', '.join(get_args(Signs))}")
+        if not 1 <= self.synapses <= MAX_SYNAPSES:
+            raise InputError(f"{self.synapses}/{MAX_SYNAPSES} synapses for a weight", f"choose 1 to {MAX_SYNAPSES}")
+        if self.synapses > 1 and self.weight_bits < 8:
+            raise InputError(
+                f"{self.synapses} synapses for a weight of {self.weight_bits} bits",
+                "take 8 bits before a second synapse",
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values, without a reading where there is none; `options_of_dict` reads them back."""

@@ -13,9 +13,12 @@ from pumice.compiler.groups import Group, fans, groups_of
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.program import Partition, Slice
 from pumice.errors import DoesNotFit
+from pumice.hwsim import arith
+from pumice.hwsim.arith import Signs
 from pumice.hwsim.spec import ChipSpec
 
 WORD_BITS = 64
+ONE_BITS = 2  # of a shared weight of 1
 
 
 def partition(graph: Graph, chip: ChipSpec) -> Partition:
@@ -73,32 +76,34 @@ def slice_of(
     group: Group, graph: Graph, chip: ChipSpec, channels: tuple[int, int], positions: tuple[int, int]
 ) -> Slice:
     """What one slice of a group takes of a core's resources."""
-    weights = stored_weights(group, channels)
-    synapses = int(np.count_nonzero(weights))
-    words = -(-synapses * stored_bits(weights) // WORD_BITS)
+    stored = stored_synapses(group, channels)
+    synapses = sum(count for count, _ in stored)
+    words = -(-synapses * max(bits for _, bits in stored) // WORD_BITS)
     axons = sum(int(np.count_nonzero(fan)) for _, fan in fans(group, graph, channels, positions))
     neurons = (channels[1] - channels[0]) * (positions[1] - positions[0])
     return Slice(group.name, channels, positions, neurons, synapses, words, axons)
 
 
-def stored_weights(group: Group, channels: tuple[int, int]) -> NDArray[np.int64]:
-    """The weights that a slice stores, flat: those of its convolution, and one shared 1 for each input that it takes as it is.
-    Products of spikes and counts are not stored."""
-    streams = np.ones(len(group.streams), np.int64)
-    return np.concatenate([*(_own_weights(node, channels) for node in group.synapses), streams])
+def stored_synapses(group: Group, channels: tuple[int, int]) -> list[tuple[int, int]]:
+    """Synapses that a slice stores, and the bits of each: those of its convolutions, and one shared 1 for each input that it
+    takes as it is. Products of spikes and counts are not stored."""
+    return [*(_own_synapses(node, channels) for node in group.synapses), (len(group.streams), ONE_BITS)]
 
 
-def _own_weights(node: Node, channels: tuple[int, int]) -> NDArray[np.int64]:
+def _own_synapses(node: Node, channels: tuple[int, int]) -> tuple[int, int]:
     if isinstance(node, i.SpikeMatmul):
-        return np.zeros(0, np.int64)
+        return 0, 0
     if isinstance(node, i.Synapse):
-        return node.weight[slice(*channels)].reshape(-1)
-    return np.ones(len(node.inputs), np.int64)
+        weights = node.weight[slice(*channels)]
+        return int(arith.synapse_counts(weights, node.signs).sum()), stored_bits(weights, node.signs)
+    return len(node.inputs), ONE_BITS
 
 
-def stored_bits(weights: NDArray[np.int64]) -> int:
-    """Bits of one stored weight, sign included: what the layer's own largest weight 2q needs for q."""
-    return max(int(np.abs(weights).max(initial=0)) >> 1, 1).bit_length() + 1
+def stored_bits(weights: NDArray[np.int64], signs: Signs) -> int:
+    """Bits of one stored weight: what the layer's own largest weight 2q needs for q and its sign; or the largest magnitude, where
+    a list has the sign."""
+    largest = int(np.abs(weights.clip(*arith.ONE_SYNAPSE[signs])).max(initial=0))
+    return max(largest, 1).bit_length() if signs == "split" else max(largest >> 1, 1).bit_length() + 1
 
 
 def violations(part: Slice, chip: ChipSpec) -> Iterator[tuple[str, int, int]]:

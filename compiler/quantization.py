@@ -16,7 +16,7 @@ reach a step of the grid, compare with `>=` themselves ("inclusive"), which stoc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Tie = Literal["bias", "threshold", "strict", "inclusive"]
 UNIT = 1 << MEMBRANE_SHIFT
-LIFTED_TAU = 2 * UNIT  # lifts of 1/64 add up to tau / 64; the grid of even weights has steps of 2
+EVEN = 2  # steps of the grid of even weights
 
 
 @dataclass(frozen=True)
@@ -82,20 +82,14 @@ def _effective(mantissa: Ints, exponent: int, ndim: int) -> Ints:
     return (mantissa << exponent).reshape(-1, *[1] * (ndim - 1))
 
 
-def quantize_weights(weight: NDArray[Any], scale: float, bits: int) -> tuple[Ints, int]:
-    """Even integers 2q with q in `bits` signed bits, nearest to weight * scale; and how many were clipped."""
-    limit = 1 << (bits - 1)
-    ideal = np.rint(np.asarray(weight, np.float64) * scale / 2)
-    clipped = int(((ideal < -limit) | (ideal > limit - 1)).sum())
-    return 2 * np.clip(ideal, -limit, limit - 1).astype(np.int64), clipped
+def neuron_integers(lif: Lif, bias: Floats, scale: float, chip: ChipSpec, step: int = EVEN) -> NeuronIntegers | None:
+    """The integers of `lif` with float bias [C] near `scale`, or None where its threshold or bias does not fit the chip.
 
-
-def neuron_integers(lif: Lif, bias: Floats, scale: float, chip: ChipSpec) -> NeuronIntegers | None:
-    """The integers of `lif` with float bias [C] near `scale`, or None where its threshold or bias does not fit the chip."""
+    step: of the grid of its weights, which lifts of 1/64 for exact ties, that add up to tau / 64, must not reach."""
     fold = lif.limit
     vth = max(1, round(fold * scale))
     exact = vth / fold
-    inclusive = lif.comparator == ">=" and (lif.reset != "hard" or lif.tau >= LIFTED_TAU)
+    inclusive = lif.comparator == ">=" and (lif.reset != "hard" or lif.tau >= step * UNIT)
     lift = int(lif.comparator == ">=" and not inclusive)
     unlifted: Tie = "inclusive" if inclusive else "strict"
     dv = round(DECAY_UNITY / lif.tau)
@@ -156,18 +150,23 @@ def run_layer(current: Ints, params: LifParams) -> tuple[NDArray[np.bool_], int]
 
 
 def input_grid(samples: Floats, bits: int) -> tuple[float, int, int]:
-    """Scale and integer range [low, high] for real inputs: of the grids that fit, the one nearest to the samples.
+    """Scale and integer range [low, high] for real inputs: of the grids that fit, the one nearest to the samples, and
+    the coarsest of several equally near.
 
-    A power of two is tried beside the full range, because pixel data often lies exactly on such a grid. Samples that are spikes,
-    0 and 1 alone, stay spikes: a wider range would cost the first layer's accumulator the bits of its weights.
+    Powers of two are tried beside the full range, because pixel data often lies exactly on such a grid. Every bit of a payload
+    costs the first layer's accumulator one of its weights, so none is taken that says nothing. Samples that are spikes, 0 and 1
+    alone, stay spikes.
     """
     if samples.size and bool(np.isin(samples, (0, 1)).all()):
         return 1.0, 0, 1
     signed = bool(samples.min(initial=0) < 0)
-    high = (1 << (bits - signed)) - 1
-    low = -high - 1 if signed else 0
+    bits = max(bits, 1 + signed)  # a sign alone would tell nothing
     largest = float(np.abs(samples).max(initial=0)) or 1.0
-    full = high / largest
-    candidates = (full, 2.0 ** np.floor(np.log2(full)))
+    full = ((1 << (bits - signed)) - 1) / largest
+    top = int(np.floor(np.log2(full)))
+    candidates = [full, *(2.0**k for k in range(top, top - bits + signed, -1))]
     errors = [float(np.abs(np.rint(samples * s) / s - samples).max(initial=0)) for s in candidates]
-    return float(candidates[int(np.argmin(errors))]), low, high
+    best = max(n for n, error in enumerate(errors) if error == min(errors))
+    needed = bits - signed - max(best - 1, 0)
+    high = (1 << needed) - 1
+    return float(candidates[best]), -high - 1 if signed else 0, high

@@ -9,6 +9,7 @@ Units: a synaptic current `a_in` counts weight units; membrane and bias count 1/
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,8 +25,11 @@ DECAY_UNITY = 1 << DECAY_SHIFT
 STATE_LIMIT = 1 << 23  # u and v are 24-bit signed
 ACTIVATION_LIMIT = 1 << 17  # |a_in| below this cannot wrap u
 PATCH_VALUES = 1 << 24  # patches of a convolution held at once: bounds memory, changes nothing else
+MAX_SYNAPSES = 4  # that carry one weight between them
 NO_CURRENT_MEMORY = 4095  # du whose offset of 1 makes u forget everything
 Reset = Literal["hard", "soft", "next", "both"]
+Signs = Literal["mixed", "split"]  # of weights: in the weight, which is even then, or that of the list it is in
+ONE_SYNAPSE: Mapping[Signs, tuple[int, int]] = {"mixed": (-256, 254), "split": (-255, 255)}
 
 
 @dataclass(frozen=True)
@@ -264,8 +268,24 @@ def synaptic_currents(
     return out.reshape(*lead, *out.shape[1 : 1 + rank])
 
 
+def synapse_counts(weight: NDArray[Any], signs: Signs) -> Ints:
+    """How many synapses carry each weight between them: none a zero, one what a synapse holds."""
+    low, high = ONE_SYNAPSE[signs]
+    return np.where(weight > 0, -(-weight // high), -(weight // -low)).astype(np.int64)
+
+
+def synapse_lists(weight: NDArray[Any], signs: Signs) -> Iterator[tuple[int, Ints]]:
+    """Weights as the sum of lists of what one synapse holds, each with the sign of its weights: 1, -1, or 0 for both."""
+    for sign in (0,) if signs == "mixed" else (1, -1):
+        rest = np.where(sign * weight >= 0, weight, 0)
+        while rest.any():
+            part = rest.clip(*ONE_SYNAPSE[signs])
+            yield sign, part
+            rest = rest - part
+
+
 def fan_out(
-    weight: NDArray[Any],
+    synapses: Ints,
     grid: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int],
@@ -273,24 +293,24 @@ def fan_out(
     positions: tuple[int, int] | None = None,
     groups: int = 1,
 ) -> Ints:
-    """Nonzero synapses from each source neuron of a convolution into a slice of its targets.
+    """Synapses from each source neuron of a convolution into a slice of its targets.
 
-    weight [O, C / groups, kh, kw]; grid: source (H, W); channels, positions: the slice of targets (all by default; positions are
-    flattened H'·W'). Returns [C, H * W].
+    synapses: how many carry each weight, [O, C / groups, kh, kw]; grid: source (H, W); channels, positions: the slice of targets
+    (all by default; positions are flattened H'·W'). Returns [C, H * W].
     """
-    out_h = (grid[0] + 2 * padding[0] - weight.shape[2]) // stride[0] + 1
-    out_w = (grid[1] + 2 * padding[1] - weight.shape[3]) // stride[1] + 1
-    c0, c1 = channels or (0, weight.shape[0])
+    out_h = (grid[0] + 2 * padding[0] - synapses.shape[2]) // stride[0] + 1
+    out_w = (grid[1] + 2 * padding[1] - synapses.shape[3]) // stride[1] + 1
+    c0, c1 = channels or (0, synapses.shape[0])
     p0, p1 = positions or (0, out_h * out_w)
     held = np.zeros(out_h * out_w, np.int64)
     held[p0:p1] = 1
     held = held.reshape(out_h, out_w)
-    of = weight.shape[0] // groups  # outputs of a group
-    rows = [weight[max(c0, g * of) : min(c1, (g + 1) * of)] for g in range(groups)]
-    per_tap = np.concatenate([(part != 0).sum(axis=0) for part in rows])  # [C, kh, kw]
+    of = synapses.shape[0] // groups  # outputs of a group
+    rows = [synapses[max(c0, g * of) : min(c1, (g + 1) * of)] for g in range(groups)]
+    per_tap = np.concatenate([part.sum(axis=0) for part in rows])  # [C, kh, kw]
     reach = np.zeros((len(per_tap), grid[0] + 2 * padding[0], grid[1] + 2 * padding[1]), np.int64)
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):
+    for i in range(synapses.shape[2]):
+        for j in range(synapses.shape[3]):
             window = reach[:, i : i + out_h * stride[0] : stride[0], j : j + out_w * stride[1] : stride[1]]
             window += per_tap[:, i, j, None, None] * held
     inner = reach[:, padding[0] : padding[0] + grid[0], padding[1] : padding[1] + grid[1]]

@@ -150,7 +150,7 @@ def layer_sops(
         counts = [layer_sops(inputs, kernels, stride, padding) for inputs, kernels in parts]
         return LayerSops(*(sum(getattr(count, field.name) for count in counts) for field in fields(LayerSops)))
     grid = (x.shape[2], x.shape[3])
-    fan = fan_out(weight, grid, stride, padding)
+    fan = fan_out((weight != 0).astype(np.int64), grid, stride, padding)
     out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(grid, padding, weight.shape[2:], stride, strict=True)]
     dense = float(dense_operations(weight.shape, out[0] * out[1]) * x.shape[0])
     one_step = x[None]

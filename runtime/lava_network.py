@@ -21,7 +21,8 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """The Processes built so far. ports: for each node, the OutPort that carries its value."""
+    """The Processes built so far. ports: for each node, the OutPort that carries its value; of a synapse, those that do so
+    together."""
 
     job: Job
     lags: Mapping[str, int]
@@ -52,14 +53,20 @@ def summed(network: Network, node: Node, names: Iterable[str], into: Any) -> Non
     """Several inputs into one InPort, which receives their sum. Lava connects two ports once only, so a port that comes
     twice passes a relay."""
     taken: list[Any] = []
-    for index, part in enumerate(part for name in names for part in parts_of(network, name)):
-        port = network.ports[part]
+    for index, port in enumerate(port for name in names for port in ports_of(network, name)):
         if any(port is other for other in taken):
             relay = DelayLine(size=size(node), steps=[0], name=f"{node.name}.relay{index}")
             port.connect(relay.x)
             port = relay.out0
         port.connect(into)
         taken.append(port)
+
+
+def ports_of(network: Network, name: str) -> Iterator[Any]:
+    """The OutPorts whose sum is a value."""
+    for part in parts_of(network, name):
+        ports = network.ports[part]
+        yield from ports if isinstance(ports, tuple) else (ports,)
 
 
 def parts_of(network: Network, name: str) -> Iterator[str]:

@@ -1,10 +1,13 @@
-"""Stock Lava synapses of a convolution: `Sparse`, unrolled, or `Conv`. Both compute the same integers.
+"""Stock Lava synapses of a convolution: `Sparse`, unrolled, or `Conv`. Both compute the same integers. Where weights are lists of
+each sign, or sums of several synapses, each list is a Process, and their currents meet in the neurons' InPort.
 
 `Conv` in lava-nc 0.10.0 calls scipy once per pair of channels and step: hundreds of milliseconds where `Sparse` takes one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,20 +22,31 @@ from pumice.compiler.ir import TensorType
 from pumice.hwsim import arith
 from pumice.runtime.lava_job import SynapseProcess
 
+SIGN_MODES = {0: SignMode.MIXED, 1: SignMode.EXCITATORY, -1: SignMode.INHIBITORY}
 PAYLOAD_BITS = 24  # of a graded spike; 0 makes Lava count any nonzero input as 1
 
 
-def synapse(source: Any, node: Synapse, x: TensorType, process: SynapseProcess) -> Any:
-    """A stock Process for `node`, fed by OutPort `source` that carries `x`; returns the OutPort of its currents."""
-    bits = 0 if x.dtype == "spike" and process == "conv" else PAYLOAD_BITS
+def synapse(source: Any, node: Synapse, x: TensorType, process: SynapseProcess) -> tuple[Any, ...]:
+    """Stock Processes for `node`, fed by OutPort `source` that carries `x`; returns the OutPorts of their currents."""
+    return tuple(_stock(source, part, sign, x, process) for sign, part in one_synapse_each(node))
+
+
+def one_synapse_each(node: Synapse) -> Iterator[tuple[SignMode, Synapse]]:
+    """A node as several, whose weights one synapse each can hold."""
+    lists = list(arith.synapse_lists(node.weight, node.signs)) or [(0, node.weight)]
+    for index, (sign, weight) in enumerate(lists):
+        name = node.name if len(lists) == 1 else f"{node.name}.{index}"
+        yield SIGN_MODES[sign], replace(node, name=name, weight=weight)
+
+
+def _stock(source: Any, node: Synapse, sign: SignMode, x: TensorType, process: SynapseProcess) -> Any:
+    """One stock Process. Binary spikes are the payloads 0 and 1: the binary mode of Sparse slices the matrix anew every step."""
     if process == "sparse":
-        # Binary spikes are the payloads 0 and 1: Lava's own binary mode slices the matrix anew in every step.
-        sparse = Sparse(
-            weights=unrolled(node, x.shape), sign_mode=SignMode.MIXED, num_message_bits=bits, name=node.name
-        )
+        matrix = unrolled(node, x.shape)
+        sparse = Sparse(weights=matrix, sign_mode=sign, num_message_bits=PAYLOAD_BITS, name=node.name)
         source.connect(sparse.s_in)
         return sparse.a_out
-    conv = stock_conv(node, x.shape, bits)
+    conv = stock_conv(node, x.shape, 0 if x.dtype == "spike" else PAYLOAD_BITS)
     source.reshape(image(x.shape)).transpose((2, 1, 0)).connect(conv.s_in)
     return conv.a_out.transpose((2, 1, 0)).flatten()
 

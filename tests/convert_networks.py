@@ -72,9 +72,12 @@ def spikes(shape: Shape, seed: int) -> NDArray[np.float64]:
     return (np.random.default_rng(seed).random(shape) < 0.5).astype(np.float64)
 
 
-def compiled(graph: nir.NIRGraph, samples: NDArray[Any], meaning: Reading | None = NIR, bits: int = 8) -> Net:
+def compiled(
+    graph: nir.NIRGraph, samples: NDArray[Any], meaning: Reading | None = NIR, bits: int = 8, **options: Any
+) -> Net:
     """Compiled on all samples but the first three, which are left to run."""
-    program = compile_nir(graph, samples[3:], load_chip("loihi2"), CompileOptions(weight_bits=bits, reading=meaning))
+    options |= {"weight_bits": bits, "reading": meaning}
+    program = compile_nir(graph, samples[3:], load_chip("loihi2"), CompileOptions(**options))
     return Net(program, samples[:3])
 
 
@@ -123,7 +126,9 @@ def pooled(seed: int = 3) -> Net:
     return compiled(graph, spikes((8, 5, 2, 8, 8), seed))
 
 
-def stack(seed: int, sizes: Shape, samples: NDArray[np.float64], tau: float = 3.0, encoding: str = "frames") -> Net:
+def stack(
+    seed: int, sizes: Shape, samples: NDArray[np.float64], tau: float = 3.0, encoding: str = "frames", **options: Any
+) -> Net:
     """Dense layers only. samples as their first one takes them."""
     rng = np.random.default_rng(seed)
     nodes: dict[str, Any] = {}
@@ -132,7 +137,7 @@ def stack(seed: int, sizes: Shape, samples: NDArray[np.float64], tau: float = 3.
     graph = chain(sizes[:1], sizes[-1:], **nodes)
     if encoding == "repeat":
         graph.nodes["input"].metadata |= annotation({"timesteps": 4, "encoding": encoding})
-    return compiled(graph, samples)
+    return compiled(graph, samples, **options)
 
 
 def real_maps(seed: int = 5) -> Net:

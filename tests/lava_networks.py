@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pumice.compiler.ir import Graph, Node, TensorType, rebuilt
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import BalanceDelays
 from pumice.compiler.program import CoreMapping, Program
+from pumice.hwsim.arith import Signs
 from pumice.hwsim.spec import load_chip
 
 CLASSES, CHANNELS, TOKENS = 3, 4, 9
@@ -33,6 +35,22 @@ def program_of(nodes: Iterable[Node], output: str, timesteps: int = 3) -> Progra
     graph = Graph({node.name: node for node in nodes}, output, "lowered", timesteps, "frames")
     balanced = BalanceDelays()(rebuilt(graph, nodes, "lowered", ()), chip)
     return Program(balanced, CoreMapping((), ()), chip, CompileOptions())
+
+
+def in_lists(program: Program, signs: Signs, synapses: int) -> Program:
+    """The program with weights that take that many synapses, and, in lists by sign, with odd ones."""
+
+    def wide(node: Node) -> Node:
+        if not isinstance(node, i.Synapse):
+            return node
+        weight = node.weight * synapses + (node.weight != 0) * (signs == "split")
+        high = 255 * synapses
+        return replace(
+            node, weight=weight.clip(-high, high) if signs == "split" else weight, signs=signs, synapses=synapses
+        )
+
+    nodes = {name: wide(node) for name, node in program.graph.nodes.items()}
+    return replace(program, graph=replace(program.graph, nodes=nodes))
 
 
 def odd_shapes(seed: int = 0) -> Program:

@@ -134,11 +134,11 @@ def _lif(node: i.IntLif, look: Look) -> Explanation:
     lif, feed = look.floats.nodes[node.name], look.integers.nodes[node.inputs[0]]
     assert isinstance(lif, f.Lif)
     steps, weights = _fed(feed, look)
-    conv = look.floats.nodes[feed.name] if isinstance(feed, i.Synapse) else None
+    conv = look.floats.nodes.get(feed.name)
     note = ""
-    if isinstance(conv, f.Conv):
+    if isinstance(feed, i.Synapse) and isinstance(conv, f.Conv):
         unit = look.scale(feed.inputs[0])
-        note = formulas.scale_remark(conv.weight, node.scale, unit, node, lif, look.weight_bits)
+        note = formulas.scale_remark(conv.weight, node.scale, unit, feed, look.weight_bits)
     steps += formulas.lif_steps(node, lif, look.current_scale(feed), note)
     steps.append(_bias(node, feed, look))
     kind, errors = f"LIF neurons, fed by {_feed(feed)}", lif_errors(node, look)

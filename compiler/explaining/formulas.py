@@ -11,7 +11,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.explaining.explanation import Step, Weights
 from pumice.compiler.explaining.runs import Floats, Look
-from pumice.compiler.fitting import SCALE_FACTORS
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.hwsim import arith
 
 UNIT = 1 << arith.MEMBRANE_SHIFT
@@ -30,13 +30,13 @@ def signed(x: float) -> str:
 def weight_step(
     weight: NDArray[Any], node: i.Synapse, scale: float, bits: int, unit: float = 1.0
 ) -> tuple[Step, Weights]:
-    """w_int = 2 · rint(w · s / 2) clipped to the bits, of the largest weight; and what that did to all of them.
-    scale: integer units per unit of `weight`; unit: payload units of the input per float unit, which scale leaves out."""
+    """w_int = 2 · rint(w · s / 2) clipped to the bits, or rint(w · s) where lists of synapses have the signs, of the largest
+    weight; and what that did to all of them. scale: integer units per unit of `weight`; unit: payload units of the input per
+    float unit, which scale leaves out."""
     real = np.asarray(weight, np.float64)
     integers = node.weight.reshape(real.shape)
-    limit = 1 << (bits - 1)
-    ideal = np.rint(real * scale / 2)
-    clipped = int(((ideal < -limit) | (ideal > limit - 1)).sum())
+    grid = WeightGrid(bits, node.signs, node.synapses)
+    _, clipped = grid.nearest(real * scale)
     error = np.abs(integers / scale - real)
     lost = Weights(
         count=real.size,
@@ -47,26 +47,23 @@ def weight_step(
     )
     at = np.unravel_index(int(np.abs(real).argmax()), real.shape)
     w, w_int = float(real[at]), int(integers[at])
-    low, high = -2 * limit, 2 * (limit - 1)
-    text = f"2·clip(rint({number(w)}·{number(scale)}/2), {-limit}, {limit - 1}) = {w_int}"
-    remark = f"the largest weight, {w_int} of {low} to {high}"
+    times, over = ("", "") if grid.step == 1 else (f"{grid.step}·", f"/{grid.step}")
+    text = f"{times}clip(rint({number(w)}·{number(scale)}{over}), {grid.low}, {grid.high}) = {w_int}"
+    remark = f"the largest weight, {w_int} of {grid.low * grid.step} to {grid.largest}"
+    remark += f", in {node.synapses} synapses" if node.synapses > 1 else ""
     remark += (
         f"; s = {number(scale * unit)}/{number(unit)}, as the input has a scale of {number(unit)}" if unit != 1 else ""
     )
-    numbers = {"w": w, "s": scale, "low": -limit, "high": limit - 1}
-    return Step("w_int", "2·clip(rint(w·s/2), low, high)", text, numbers, w_int, remark), lost
+    numbers = {"w": w, "s": scale, "low": grid.low, "high": grid.high}
+    return Step("w_int", f"{times}clip(rint(w·s{over}), low, high)", text, numbers, w_int, remark), lost
 
 
-def scale_remark(weight: NDArray[Any], exact: float, unit: float, node: i.IntLif, lif: f.Lif, bits: int) -> str:
-    """How the scale of a layer came about: the multiple of the one at which the largest weight just fits, and the scale before it
-    was nudged. unit: payload units of the layer's input per float unit."""
+def scale_remark(weight: NDArray[Any], exact: float, unit: float, synapse: i.Synapse, bits: int) -> str:
+    """How the scale of a layer compares with the one at which the largest weight just fits. unit: payload units of the layer's
+    input per float unit."""
     largest = float(np.abs(weight).max(initial=0)) or 1.0
-    fitting = ((1 << bits) - 2) / largest * unit
-    for factor in (*SCALE_FACTORS, *(2.0**-k for k in range(1, bits))):
-        if max(1, round(lif.limit * fitting * factor)) == node.vth:
-            moved = f", nudged from {number(fitting * factor)}" if fitting * factor != exact else ""
-            return f"{factor:g} × the scale at which the largest weight just fits{moved}"
-    return ""
+    fitting = WeightGrid(bits, synapse.signs, synapse.synapses).largest / largest * unit
+    return f"s is {exact / fitting:.4g} × the scale at which the largest weight just fits"
 
 
 def lif_steps(node: i.IntLif, lif: f.Lif, scale: float, scale_note: str) -> list[Step]:

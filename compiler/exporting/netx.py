@@ -113,6 +113,12 @@ def _layer(index: int, layer: Layer, neurons: NetxNeurons) -> Datasets:
 
 def _check_weights(layer: Layer) -> None:
     """Raises UnsupportedNode where Lava would compute something else."""
+    if layer.synapse.signs != "mixed" or layer.synapse.synapses != 1:
+        raise refusal(
+            layer.synapse,
+            "its weights are sums of several lists of synapses",
+            "compile with mixed signs and one synapse",
+        )
     if layer.kind == "dense":
         if problem := dense_problem(layer.weight):
             raise refusal(

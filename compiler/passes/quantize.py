@@ -31,26 +31,31 @@ from pumice.compiler.quantizers.pools import counted_output, quantize_sum_pool
 from pumice.compiler.quantizers.programs import most_spikes, quantize_program, quantize_program_reader
 from pumice.compiler.quantizers.readout import is_folded_mean, quantize_readout
 from pumice.compiler.quantizers.streams import quantize_membrane, quantize_sum, quantize_token_mean, stream_grids
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import UnsupportedNode
+from pumice.hwsim.arith import Signs
 from pumice.hwsim.spec import ChipSpec
 from pumice.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)
 class Quantize:
-    """calibration: samples [B, …] as the network takes them. weight_bits, input_bits: as in CompileOptions. progress: told nodes
-    done and in all."""
+    """calibration: samples [B, …] as the network takes them. weight_bits, input_bits, signs, synapses: as in
+    CompileOptions. progress: told nodes done and in all."""
 
     name: ClassVar[str] = "quantize"
     calibration: NDArray[Any]
     weight_bits: int = 8
     input_bits: int = 8
+    signs: Signs = "mixed"
+    synapses: int = 1
     progress: Progress = no_progress
 
     def __call__(self, graph: Graph, chip: ChipSpec) -> Graph:
         values = evaluate(graph, self.calibration, gated=False).values
         grids = stream_grids(graph, values, chip)
-        c = Context(graph, readers_of(graph), values, chip, self.weight_bits, self.input_bits, grids, {})
+        weights = WeightGrid(self.weight_bits, self.signs, self.synapses)
+        c = Context(graph, readers_of(graph), values, chip, weights, self.input_bits, grids, {})
         changes: list[Change] = []
         for number, node in enumerate(graph.nodes.values()):
             self.progress(number, len(graph.nodes))

@@ -13,6 +13,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler.ir import Change, Graph, Node, Shape
 from pumice.compiler.streams import scale_of
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
 
@@ -34,14 +35,14 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """graph: folded, float. readers: per node, what reads it. values: per node [T, B, …] on calibration data. grids: of every
-    stream of real values. done: the integer nodes so far, by name."""
+    """graph: folded, float. readers: per node, what reads it. values: per node [T, B, …] on calibration data. weights: the grid of
+    weights. grids: of every stream of real values. done: the integer nodes so far, by name."""
 
     graph: Graph
     readers: Mapping[str, list[Node]]
     values: Mapping[str, Floats]
     chip: ChipSpec
-    weight_bits: int
+    weights: WeightGrid
     input_bits: int
     grids: Mapping[str, Grid]
     done: dict[str, Node]

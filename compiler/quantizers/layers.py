@@ -9,21 +9,24 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
-from pumice.compiler.fitting import Integers, LayerFit, LayerProblem, PartProblem, fit_layer
+from pumice.compiler.fitting import Integers, LayerFit, LayerProblem, fit_layer
+from pumice.compiler.general_nodes import Neuron as Program
 from pumice.compiler.ir import Change, Node, TensorType
+from pumice.compiler.moments import membrane_moments
 from pumice.compiler.quantization import LevelIntegers, NeuronIntegers, level_integers, neuron_integers
 from pumice.compiler.quantizers.context import PASS, Context, Floats, Fused, Made, Neuron, channel_mean, positioned
 from pumice.compiler.quantizers.streams import one_to_one, run_synapse
+from pumice.compiler.scale_search import Part
 from pumice.compiler.streams import scale_of
 from pumice.errors import InputError
 from pumice.hwsim import arith
 
 
 def quantize_layer(convs: tuple[f.Conv, ...], neuron: Neuron, c: Context) -> Made:
-    """Convolutions whose currents add up, and their neurons, on the grid that changes the fewest spikes on calibration data."""
-    fit = fit_layer(
-        layer_problem(convs, neuron, lambda bias, scale: integers_of(neuron, bias, scale, c), c), c.weight_bits
-    )
+    """Convolutions whose currents add up, and their neurons, on the grid that leaves the least error in their membranes on
+    calibration data."""
+    problem = layer_problem(convs, neuron, lambda bias, scale: integers_of(neuron, bias, scale, c), c)
+    fit = fit_layer(problem, c.weights)
     assert isinstance(fit.neurons, NeuronIntegers | LevelIntegers)
     made = neurons(neuron, neuron.inputs[0], fit.neurons)
     return [*synapses(convs, neuron, fit, c), (made, _layer_change(neuron, fit, c.graph.timesteps))]
@@ -36,7 +39,7 @@ def layer_problem(
     bias = sum(np.asarray(conv.bias, np.float64) for conv in convs)
     shape = positioned(neuron.out.shape)
     return LayerProblem(
-        parts=tuple(_part(conv, c) for conv in convs),
+        parts=tuple(_part(conv, neuron, c) for conv in convs),
         bias=np.asarray(bias),
         source=neuron.source,
         mean_current=channel_mean(c.values[neuron.inputs[0]]) - bias,
@@ -45,10 +48,24 @@ def layer_problem(
     )
 
 
-def _part(conv: f.Conv, c: Context) -> PartProblem:
+def _part(conv: f.Conv, neuron: Fused, c: Context) -> Part:
     source = c.done[conv.inputs[0]].out
-    weight, unit = np.asarray(conv.weight, np.float64), scale_of(conv.inputs[0], c.done)
-    return PartProblem(weight, unit, (source.low, source.high), lambda integers: run_synapse(conv, integers, c))
+    return Part(
+        weight=np.asarray(conv.weight, np.float64),
+        groups=conv.groups,
+        input_scale=scale_of(conv.inputs[0], c.done),
+        input_range=(source.low, source.high),
+        moments=lambda: membrane_moments(c.payload(conv.inputs[0]), conv, *_memory(neuron)),
+        currents=lambda weight: run_synapse(conv, weight, c),
+    )
+
+
+def _memory(neuron: Fused) -> tuple[float, float]:
+    """What membranes and currents keep of themselves in a step; of neurons that differ, on average."""
+    if isinstance(neuron, Program):
+        current = 0.0 if neuron.current is None else float(np.mean(neuron.current.keep))
+        return float(np.mean(neuron.membrane.keep)), current
+    return (1 - 1 / neuron.tau if isinstance(neuron, f.Lif) else 0.0), 0.0
 
 
 def synapses(convs: tuple[f.Conv, ...], neuron: Fused, fit: LayerFit, c: Context) -> Made:
@@ -57,7 +74,8 @@ def synapses(convs: tuple[f.Conv, ...], neuron: Fused, fit: LayerFit, c: Context
     for conv, weight, worst in zip(convs, fit.weights, fit.worst_currents, strict=True):
         out = TensorType(positioned(conv.out.shape), "current", -worst, worst)
         where = (conv.stride, conv.padding, fit.neurons.scale, conv.groups)
-        made.append((i.Synapse(conv.name, conv.inputs, out, conv.source, weight, *where), None))
+        kind = (c.weights.signs, c.weights.synapses)
+        made.append((i.Synapse(conv.name, conv.inputs, out, conv.source, weight, *where, *kind), None))
     if len(convs) > 1:
         total = TensorType(positioned(neuron.out.shape), "current", -fit.worst_current, fit.worst_current)
         made.append((i.Currents(neuron.inputs[0], tuple(conv.name for conv in convs), total, neuron.source), None))
@@ -83,7 +101,7 @@ def quantize_reader(neuron: Neuron, c: Context) -> Made:
 def integers_of(neuron: Neuron, bias: Floats, scale: float, c: Context) -> NeuronIntegers | LevelIntegers | None:
     """The integers of either kind of neuron; see `quantization`."""
     if isinstance(neuron, f.Lif):
-        return neuron_integers(neuron, bias, scale, c.chip)
+        return neuron_integers(neuron, bias, scale, c.chip, c.weights.step)
     return level_integers(neuron, bias, scale, c.chip)
 
 

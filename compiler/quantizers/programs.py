@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
-from pumice.compiler.fitting import Integers, LayerFit, fit_layer, fitting_scale, mismatch
+from pumice.compiler.fitting import Integers, LayerFit, fit_layer, mismatch
 from pumice.compiler.ir import Change, Shape, TensorType
 from pumice.compiler.passes.lowering.neurons import gain_of, reset_of
 from pumice.compiler.quantizers.context import PASS, Context, Floats, Grid, Ints, Made, positioned
 from pumice.compiler.quantizers.layers import layer_problem, synapses, target_of
 from pumice.compiler.quantizers.streams import one_to_one
+from pumice.compiler.scale_search import fitting_scale
 from pumice.compiler.streams import scale_of
 from pumice.errors import InputError, UnsupportedNode
 from pumice.hwsim.arith import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT
@@ -54,7 +55,7 @@ def quantize_program(neuron: g.Neuron, convs: tuple[f.Conv, ...], c: Context) ->
         return _quantize_integrators(neuron, convs, c)
     most = most_spikes(neuron, c)
     problem = layer_problem(convs, neuron, lambda bias, scale: program_integers(neuron, bias, scale, most), c)
-    fit = fit_layer(problem, c.weight_bits)
+    fit = fit_layer(problem, c.weights)
     node = _node(neuron, fit.neurons, _out(neuron, most, None), 1.0)
     return [*synapses(convs, neuron, fit, c), (node, _change(neuron, fit, "spike mismatch", f"{fit.mismatch:.2%}"))]
 
@@ -174,7 +175,6 @@ def _quantize_integrators(neuron: g.Neuron, convs: tuple[f.Conv, ...], c: Contex
         convs, neuron, lambda bias, scale: integrator(neuron, bias, scale, grid, np.ones(neuron.out.shape)), c
     )
     parts = tuple(replace(p, weight=p.weight * rows.reshape(-1, *[1] * (p.weight.ndim - 1))) for p in problem.parts)
-    largest = min(fitting * unit for fitting, unit in (fitting_scale(part, c.weight_bits) for part in parts))
     problem = replace(
         problem,
         parts=parts,
@@ -182,9 +182,9 @@ def _quantize_integrators(neuron: g.Neuron, convs: tuple[f.Conv, ...], c: Contex
         mean_current=problem.mean_current * rows,
         target=c.values[neuron.name].reshape(problem.target.shape),
         error=lambda sent, target: float(np.abs(sent / grid.scale - target).mean()),
-        scales=_octaves(grid, largest),
+        scales=_octaves(grid, fitting_scale(parts, c.weights)),
     )
-    fit = fit_layer(problem, c.weight_bits)
+    fit = fit_layer(problem, c.weights)
     node = _node(neuron, fit.neurons, _out(neuron, 0, grid), grid.scale)
     return [*synapses(convs, neuron, fit, c), (node, _change(neuron, fit, "mean error of v", f"{fit.mismatch:.3g}"))]
 

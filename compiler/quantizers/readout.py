@@ -7,9 +7,10 @@ import numpy as np
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Change, TensorType
-from pumice.compiler.quantization import quantize_weights, worst_current
+from pumice.compiler.quantization import worst_current
 from pumice.compiler.quantizers.context import PASS, Context, Floats, Ints, Made
 from pumice.compiler.streams import scale_of
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import UnsupportedNode
 from pumice.hwsim import arith
 
@@ -26,15 +27,15 @@ def quantize_readout(mean: f.TimeMean, c: Context) -> Made:
     unit = scale_of(name, c.done) * divisor * c.graph.timesteps  # payload units in one unit of a mean logit
     summed = stream.shape[1] * c.graph.timesteps
     weight, bias = (np.asarray(x, np.float64) for x in (linear.weight, linear.bias))
-    scale, integers = _largest_scale(weight, bias, unit, (stream.low, stream.high), summed, c.weight_bits)
+    scale, integers = _largest_scale(weight, bias, unit, (stream.low, stream.high), summed, c.weights)
     worst = worst_current(integers, stream.low, stream.high)
     offset = np.rint(bias * scale * unit).astype(np.int64)
     out = TensorType((weight.shape[0], stream.shape[1]), "current", -worst, worst)
     total = TensorType(mean.out.shape, "graded", -arith.STATE_LIMIT + 1, arith.STATE_LIMIT - 1)
     kernel = integers[:, :, None, None]
-    synapse = i.Synapse(
-        linear.name, (name,), out, linear.source, kernel, (1, 1), (0, 0), scale * scale_of(name, c.done)
-    )
+    where = ((1, 1), (0, 0), scale * scale_of(name, c.done), 1)
+    kind = (c.weights.signs, c.weights.synapses)
+    synapse = i.Synapse(linear.name, (name,), out, linear.source, kernel, *where, *kind)
     readout = i.Readout(mean.name, (linear.name,), total, mean.source, offset, 1 / (scale * unit))
     bits = (worst * summed).bit_length()
     means = f"means over {divisor} tokens and {c.graph.timesteps} steps folded"
@@ -50,12 +51,12 @@ def is_folded_mean(node: object, c: Context) -> bool:
 
 
 def _largest_scale(
-    weight: Floats, bias: Floats, unit: float, x_range: tuple[int, int], summed: int, bits: int
+    weight: Floats, bias: Floats, unit: float, x_range: tuple[int, int], summed: int, grid: WeightGrid
 ) -> tuple[float, Ints]:
     """The finest grid of the weights whose current cannot wrap and whose worst total, over `summed` inputs, fits 24 bits."""
-    scale = ((1 << bits) - 2) / (float(np.abs(weight).max(initial=0)) or 1.0)
+    scale = grid.largest / (float(np.abs(weight).max(initial=0)) or 1.0)
     while True:
-        integers, _ = quantize_weights(weight, scale, bits)
+        integers, _ = grid.nearest(weight * scale)
         worst = worst_current(integers, *x_range)
         total = worst * summed + float(np.abs(bias).max(initial=0)) * scale * unit
         if worst < arith.ACTIVATION_LIMIT and total < arith.STATE_LIMIT - 1:

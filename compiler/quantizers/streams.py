@@ -11,7 +11,7 @@ from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Change, Graph, Node, TensorType
 from pumice.compiler.passes.lowering.neurons import gain_of
-from pumice.compiler.quantization import quantize_weights, worst_current
+from pumice.compiler.quantization import worst_current
 from pumice.compiler.quantizers.context import (
     PASS,
     Context,
@@ -26,6 +26,7 @@ from pumice.compiler.quantizers.context import (
     synapses_behind,
 )
 from pumice.compiler.streams import scale_of
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import UnsupportedNode
 from pumice.hwsim import arith
 from pumice.hwsim.spec import ChipSpec
@@ -163,7 +164,7 @@ def quantize_membrane(conv: f.Conv, name: str, streams: tuple[str, ...], c: Cont
     shift it onto the stream's grid. The bias is corrected for the mean error of rounding (Nagel et al., ICCV 2019)."""
     scale, limit = grid.scale, grid.limit
     source, unit = c.done[conv.inputs[0]].out, scale_of(conv.inputs[0], c.done)
-    fit = _finest_grid(np.asarray(conv.weight, np.float64), scale / unit, (source.low, source.high), c.weight_bits)
+    fit = _finest_grid(np.asarray(conv.weight, np.float64), scale / unit, (source.low, source.high), c.weights)
     shift, weight, worst, clipped = fit
     current = run_synapse(conv, weight, c)
     shifted = arith.shifted(current, shift)
@@ -171,7 +172,7 @@ def quantize_membrane(conv: f.Conv, name: str, streams: tuple[str, ...], c: Cont
     bias = np.rint(np.asarray(conv.bias, np.float64) * scale - drift).astype(np.int64)
     out = TensorType(positioned(conv.out.shape), "graded", -limit, limit)
     synapse_name = conv.name if name != conv.name else f"{conv.name}.synapse"
-    synapse = _synapse(conv, synapse_name, weight, worst, scale / 2.0**shift)
+    synapse = _synapse(conv, synapse_name, weight, worst, scale / 2.0**shift, c.weights)
     node = i.Membrane(name, (synapse.name, *streams), out, c.graph.nodes[name].source, shift, bias, scale)
     ideal = (c.values[conv.name] * scale).reshape(shifted.shape)
     error = float(np.abs(shifted + node.bias - ideal).mean() / scale)
@@ -183,13 +184,15 @@ def quantize_membrane(conv: f.Conv, name: str, streams: tuple[str, ...], c: Cont
     return [(synapse, None), (node, Change(PASS, name, text, data | {"worst_current_bits": worst.bit_length()}))]
 
 
-def _finest_grid(weight: Floats, scale: float, x_range: tuple[int, int], bits: int) -> tuple[int, Ints, int, int]:
+def _finest_grid(
+    weight: Floats, scale: float, x_range: tuple[int, int], grid: WeightGrid
+) -> tuple[int, Ints, int, int]:
     """(shift, weights, worst current, clipped): the smallest shift of two whose weights at scale / 2^shift fit their bits and
     cannot make the accumulator wrap."""
     largest = float(np.abs(weight).max(initial=0)) or 1.0
-    shift = int(np.ceil(np.log2(largest * scale / ((1 << bits) - 2))))
+    shift = int(np.ceil(np.log2(largest * scale / grid.largest)))
     while True:
-        integers, clipped = quantize_weights(weight, scale / 2.0**shift, bits)
+        integers, clipped = grid.nearest(weight * (scale / 2.0**shift))
         worst = worst_current(integers, *x_range)
         if worst < arith.ACTIVATION_LIMIT:
             return shift, integers, worst, clipped
@@ -205,9 +208,10 @@ def run_synapse(conv: f.Conv, weight: Ints, c: Context) -> Ints:
     )
 
 
-def _synapse(conv: f.Conv, name: str, weight: Ints, worst: int, scale: float) -> i.Synapse:
+def _synapse(conv: f.Conv, name: str, weight: Ints, worst: int, scale: float, grid: WeightGrid) -> i.Synapse:
     out = TensorType(positioned(conv.out.shape), "current", -worst, worst)
-    return i.Synapse(name, conv.inputs, out, conv.source, weight, conv.stride, conv.padding, scale, conv.groups)
+    where = (conv.stride, conv.padding, scale, conv.groups)
+    return i.Synapse(name, conv.inputs, out, conv.source, weight, *where, grid.signs, grid.synapses)
 
 
 def one_to_one(name: str, source: str, c: Context) -> i.OneToOne:

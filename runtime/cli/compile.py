@@ -34,6 +34,10 @@ def compile_command(
     chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
     masks: Annotated[str, typer.Option(help="Routing masks: static, live, given or off.")] = "live",
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
+    signs: Annotated[
+        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split.")
+    ] = "mixed",
+    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4.")] = 1,
     input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
     attention_order: Annotated[str, typer.Option(help="auto, scores for (q kᵀ) v, context for q (kᵀ v).")] = "auto",
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
@@ -43,7 +47,8 @@ def compile_command(
 ) -> None:
     """Fold, quantize, mask, lower and place a network; write the artifact."""
     check_output(output, ".pumice")
-    options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors, reading)  # type: ignore[arg-type]
+    finer = {"signs": signs, "synapses": synapses}
+    options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors, reading, **finer)  # type: ignore[arg-type]
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:

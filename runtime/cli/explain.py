@@ -33,13 +33,18 @@ def explain_command(
     node: Annotated[str, typer.Option(help="Only this node, with its formulas; without it, a table of all.")] = "",
     chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
+    signs: Annotated[
+        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split.")
+    ] = "mixed",
+    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4.")] = 1,
     input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write everything, with the numbers whole, as JSON.")] = None,
     reading: Reading | None = None,
 ) -> None:
     """Show how float parameters become integers, what was rounded, clipped or shifted, and what it costs on calibration data."""
-    options = CompileOptions(weight_bits, input_bits, factors=factors, reading=reading)  # type: ignore[arg-type]
+    finer = {"signs": signs, "synapses": synapses, "factors": factors}
+    options = CompileOptions(weight_bits, input_bits, reading=reading, **finer)  # type: ignore[arg-type]
     spec = load_chip(chip)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:

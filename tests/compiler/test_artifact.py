@@ -46,6 +46,15 @@ def test_reading_gives_back_the_program(compiled: Callable[..., Program], tmp_pa
     assert np.array_equal(Reference().run(read, x).outputs, Reference().run(program, x).outputs)
 
 
+def test_lists_of_synapses_are_read_as_they_were_written(compiled: Callable[..., Program], tmp_path: Path) -> None:
+    program = compiled(CONFIG, signs="split", synapses=3)
+    write_artifact(program, tmp_path / "net.pumice")
+    read = read_artifact(tmp_path / "net.pumice")
+    assert (dumps(read), read.options) == (dumps(program), program.options)
+    made = {(n.signs, n.synapses) for n in read.graph.nodes.values() if isinstance(n, i.Synapse)}
+    assert made == {("split", 3)}
+
+
 @pytest.mark.parametrize("name", READINGS)
 def test_a_reading_is_read_as_it_was_written(compiled: Callable[..., Program], tmp_path: Path, name: str) -> None:
     program = compiled(CONFIG, reading=READINGS[name])
@@ -102,6 +111,21 @@ def altered(program: Program, path: Path, change: Callable[[dict[str, Any]], Non
     change(manifest)
     path.write_bytes(save(tensors, {"pumice": json.dumps(manifest)}))
     return path
+
+
+def forget_lists(manifest: dict[str, Any]) -> None:
+    """As it was written before there were lists of synapses."""
+    for node in manifest["graph"]["nodes"]:
+        node["fields"] = {key: value for key, value in node["fields"].items() if key not in ("signs", "synapses")}
+    manifest["options"] = {key: value for key, value in manifest["options"].items() if key not in ("signs", "synapses")}
+
+
+def test_an_artifact_from_before_lists_of_synapses_is_read(compiled: Callable[..., Program], tmp_path: Path) -> None:
+    program = compiled(CONFIG)
+    path = altered(program, tmp_path / "old.pumice", forget_lists)
+    assert b"synapses" in dumps(program)
+    assert b'"signs"' not in path.read_bytes()
+    assert dumps(read_artifact(path)) == dumps(program)
 
 
 def set_format(manifest: dict[str, Any]) -> None:

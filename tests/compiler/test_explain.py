@@ -92,15 +92,17 @@ def gates() -> Graph:
     )
 
 
-def quantized(graph: Graph, chip: ChipSpec = CHIP, bits: int = 8) -> Quantized:
+def quantized(graph: Graph, chip: ChipSpec = CHIP, bits: int = 8, **lists: Any) -> Quantized:
     samples = np.random.default_rng(7).random((30, *SHAPE))
-    return Quantized(graph, Quantize(samples, bits)(graph, chip), samples, "")
+    return Quantized(graph, Quantize(samples, bits, **lists)(graph, chip), samples, "")
 
 
 CASES: dict[str, Callable[[], tuple[Quantized, ChipSpec, int]]] = {
     "streams": lambda: (quantized(streams()), CHIP, 8),
     "gates": lambda: (quantized(gates()), CHIP, 8),
     "4 bits": lambda: (quantized(gates(), CHIP, 4), CHIP, 4),
+    "lists by sign": lambda: (quantized(gates(), CHIP, signs="split"), CHIP, 8),
+    "three synapses": lambda: (quantized(streams(), CHIP, signs="split", synapses=3), CHIP, 8),
     "bias exponents": lambda: (quantized(gates(), NARROW), NARROW, 8),
     "levels with bias exponents": lambda: (quantized(streams(), NARROW), NARROW, 8),
 }

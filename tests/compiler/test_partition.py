@@ -59,7 +59,7 @@ def test_ranges_cover_without_overlap(length: int, pieces: int) -> None:
 
 def test_a_layer_that_cannot_fit_is_named_with_used_and_limit(compiled: Callable[..., Program]) -> None:
     program = compiled()
-    with pytest.raises(DoesNotFit, match=r"layer 'rpe_lif' .*: synaptic memory words per core 8/1"):
+    with pytest.raises(DoesNotFit, match=r"layer 'lif0' .*: synaptic memory words per core 2/1"):
         partition(program.graph, replace(program.chip, synaptic_words_per_core=1))
 
 

@@ -15,7 +15,8 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.float_nodes import Lif
 from pumice.compiler.ir import TensorType
 from pumice.compiler.program import Program
-from pumice.compiler.quantization import input_grid, neuron_integers, quantize_weights, run_layer, worst_current
+from pumice.compiler.quantization import input_grid, neuron_integers, run_layer, worst_current
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.hwsim.spec import load_chip
 
 CHIP = load_chip("loihi2")
@@ -51,6 +52,14 @@ def test_exact_ties_stay_ties(comparator: str, scale: float) -> None:
     assert met.any()  # the inputs do contain exact ties, or this test could not fail
 
 
+@pytest.mark.parametrize(("step", "tie"), [(2, "bias"), (1, "inclusive")])
+def test_where_lifts_would_reach_a_step_of_the_grid_neurons_compare_with_or_equal(step: int, tie: str) -> None:
+    """Lifts of 1/64 add up to tau / 64: beyond the step of odd weights, within that of even ones."""
+    found = neuron_integers(lif(">=", tau=100.0), np.zeros(1), 8.0, CHIP, step)
+    assert found is not None
+    assert found.tie == tie
+
+
 @given(st.floats(0.05, 4.0), st.floats(1.1, 20.0), st.floats(3.0, 5000.0))
 def test_the_threshold_is_never_rounded(threshold: float, tau: float, scale: float) -> None:
     integers = neuron_integers(lif(threshold=threshold, tau=tau), np.zeros(1), scale, CHIP)
@@ -72,7 +81,7 @@ def test_a_bias_beyond_its_mantissa_moves_the_tie_into_the_threshold() -> None:
 @given(st.integers(2, 8), st.floats(1.0, 500.0), st.integers(0, 2**16))
 def test_weights_are_even_and_fit_their_bits(bits: int, scale: float, seed: int) -> None:
     weight = np.random.default_rng(seed).normal(0, 1, (5, 4))
-    integers, clipped = quantize_weights(weight, scale, bits)
+    integers, clipped = WeightGrid(bits).nearest(weight * scale)
     assert np.all(integers % 2 == 0)
     assert integers.min() >= -(1 << bits)
     assert integers.max() <= (1 << bits) - 2
@@ -91,7 +100,11 @@ def test_no_input_exceeds_the_worst_case(seed: int, low: int, high: int) -> None
 
 def test_pixels_on_a_binary_grid_are_exact() -> None:
     scale, low, high = input_grid(np.arange(17) / 16, 8)
-    assert (scale, low, high) == (128.0, 0, 255)
+    assert (scale, low, high) == (
+        16.0,
+        0,
+        31,
+    )  # a bit more of a payload would cost the accumulator a bit of the weights
 
 
 def test_signed_input_gets_a_signed_range() -> None:

@@ -33,6 +33,18 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("lif0", {"out": TensorType((8, 4, 4))}, r"lif0 is IntLif of float\[8×4×4\] after quantization"),
     ("conv0", {"weight": np.full((8, 1, 3, 3), 3)}, r"conv0: weights in \[0, 3\], the chip takes even weights"),
     ("conv0", {"weight": np.full((8, 1, 3, 3), 256)}, r"conv0: weights in \[0, 256\]"),
+    (
+        "conv0",
+        {"weight": np.full((8, 1, 3, 3), 510), "synapses": 2},
+        r"conv0: .*, the chip takes even weights in \[-512, 508\]",
+    ),
+    (
+        "conv0",
+        {"weight": np.full((8, 1, 3, 3), -256), "signs": "split"},
+        r"conv0: .*, the chip takes weights in \[-255, 255\]",
+    ),
+    ("conv0", {"synapses": 5}, "conv0: 5/4 synapses for a weight"),
+    ("conv0", {"signs": "both"}, "conv0: unknown signs 'both'"),
     ("lif0", {"vth": 1 << 17}, "lif0: threshold 131072/131071"),
     ("lif0", {"dv": 4096}, "lif0: decay 4096/4095"),
     ("lif0", {"bias_mant": np.full(8, 1 << 15)}, "lif0: bias mantissa 32768/32767"),
@@ -129,6 +141,6 @@ def test_attention_must_be_lowered(compiled: Callable[..., Program]) -> None:
 
 def test_a_chip_without_graded_spikes_says_which_streams_it_cannot_carry(compiled: Callable[..., Program]) -> None:
     with pytest.raises(
-        VerifyError, match=r"input: graded spike of 8/0 bits on loihi1 \(no graded spikes on this chip\)"
+        VerifyError, match=r"input: graded spike of 5/0 bits on loihi1 \(no graded spikes on this chip\)"
     ):
         compiled(chip="loihi1")

@@ -11,13 +11,14 @@ from pumice.hwsim import arith, counters
 
 
 def brute_fan_out(weight: np.ndarray, grid: tuple[int, int], stride: int, pad: int, held: np.ndarray) -> np.ndarray:
-    """Synapses per source neuron, counted over target, tap and source; held [O, H', W'] says which targets count."""
+    """Synapses per source neuron, counted over target, tap and source; held [O, H', W'] says which targets count. weight: sums of
+    synapses of at most 255."""
     fan = np.zeros((weight.shape[1], *grid), np.int64)
     for o, y, x in np.argwhere(held):
         for c, i, j in np.argwhere(weight[o] != 0):
             row, column = y * stride + i - pad, x * stride + j - pad
             if 0 <= row < grid[0] and 0 <= column < grid[1]:
-                fan[c, row, column] += 1
+                fan[c, row, column] += -(-abs(weight[o, c, i, j]) // 255)
     return fan.reshape(weight.shape[1], -1)
 
 
@@ -26,13 +27,14 @@ def brute_fan_out(weight: np.ndarray, grid: tuple[int, int], stride: int, pad: i
 def test_fan_out_counts_every_stored_synapse_once(seed: int, window: tuple[int, int, int], sliced: bool) -> None:
     kernel, stride, pad = window
     rng = np.random.default_rng(seed)
-    weight = rng.integers(-2, 3, (4, 3, kernel, kernel))
+    weight = rng.integers(-2, 3, (4, 3, kernel, kernel)) * rng.choice([1, 255, 300])
     grid = (6, 5)
     out = tuple((n + 2 * pad - kernel) // stride + 1 for n in grid)
     held = np.zeros((4, *out), np.int64)
     channels, positions = ((1, 3), (2, out[0] * out[1] - 1)) if sliced else ((0, 4), (0, out[0] * out[1]))
     held.reshape(4, -1)[slice(*channels), slice(*positions)] = 1
-    fan = arith.fan_out(weight, grid, (stride, stride), (pad, pad), channels, positions)
+    counts = arith.synapse_counts(weight, "split")
+    fan = arith.fan_out(counts, grid, (stride, stride), (pad, pad), channels, positions)
     assert np.array_equal(fan, brute_fan_out(weight, grid, stride, pad, held))
 
 
@@ -40,8 +42,9 @@ def test_synaptic_operations_are_events_times_fan_out() -> None:
     rng = np.random.default_rng(3)
     x = rng.integers(0, 2, (2, 4, 3, 6, 6))
     weight = rng.integers(-1, 2, (5, 3, 3, 3))
-    fan = arith.fan_out(weight, (6, 6), (1, 1), (1, 1))
-    ones = (weight != 0).astype(np.int64)
+    ones = arith.synapse_counts(weight, "mixed")
+    assert np.array_equal(ones, weight != 0)
+    fan = arith.fan_out(ones, (6, 6), (1, 1), (1, 1))
     by_hand = arith.conv(x.reshape(8, 3, 6, 6), ones, (1, 1), (1, 1), 1).reshape(2, 4, -1).sum(axis=(1, 2))
     assert np.array_equal(counters.delivered(counters.spikes_per_neuron(x), fan), by_hand)
 

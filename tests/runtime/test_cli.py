@@ -94,6 +94,18 @@ BAD: list[tuple[list[str], str]] = [
         "unknown mask mode 'maybe'",
     ),
     (["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--weight-bits", "9"], "weight bits 9/8"),
+    (
+        ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--signs", "plus"],
+        "unknown signs 'plus' — choose one of mixed, split",
+    ),
+    (
+        ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--synapses", "5"],
+        "5/4 synapses for a weight",
+    ),
+    (
+        ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--synapses", "2", "--weight-bits", "6"],
+        "2 synapses for a weight of 6 bits",
+    ),
     (["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--bits", "9"], "No such option: --bits"),
     (["compile", "net.nir", "-o", "o.pumice"], "--calibration"),
     (["inspect", "nowhere.nir"], "nowhere.nir: no such file"),

@@ -213,6 +213,10 @@ REFUSED: Mapping[str, tuple[Callable[[], Program], str]] = {
         "'n'.*its jitter cannot be said",
     ),
     "a threshold each": (lambda: one_neuron((2, 4), np.array([[9]]), 3), "'n'.*vth differs between"),  # type: ignore[arg-type]
+    "lists by sign": (
+        lambda: whole_biases(stack(1, (9, 8, 6), spikes((8, 7, 9), 1), signs="split").program),
+        "'d0'.*sums of several lists of synapses",
+    ),
     "gate": (lambda: one_neuron((2, 4), 9, 3, gate_state="hold"), "'n'.*mask"),
 }
 

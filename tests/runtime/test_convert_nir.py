@@ -93,6 +93,9 @@ EXACT: Mapping[str, Callable[[], Net]] = {
     "no leak, ties pass": lambda: tied(comparator=">"),
     "no leak, subtraction, fine biases": soft,
     "tau 2, 7 steps, whole biases": lambda: rounded(stack(1, (9, 8, 6), spikes((8, 7, 9), 1), 2.0)),
+    "three synapses a weight": lambda: rounded(
+        stack(1, (9, 8, 6), spikes((8, 6, 9), 1), 2.0, signs="split", synapses=3)
+    ),
     "tau 4, 4 steps, whole biases": lambda: rounded(stack(4, (9, 8, 6), spikes((8, 4, 9), 1), 4.0)),
 }
 

@@ -111,7 +111,7 @@ def test_an_artifact_tells_its_layers_and_limits(tmp_path: Path) -> None:
     layers = {layer.name: layer for layer in found.layers}
     assert found.masks == ()
     assert layers["lif0"].kind == "LIF of conv 3×3"
-    assert (layers["lif0"].low, layers["lif0"].high, layers["lif0"].weights) == (0, 255, 72)
+    assert (layers["lif0"].low, layers["lif0"].high, layers["lif0"].weights) == (0, 31, 72)
     assert 0 < layers["lif0"].nonzero_weights <= 72
     assert layers["pool"].kind == "OR pool 3×3"
     assert layers["block.0.residual"].high == 2  # of the wider input

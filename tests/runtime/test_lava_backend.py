@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from lava_networks import both_attentions, currents, many_delays, odd_samples, odd_shapes
+from lava_networks import both_attentions, currents, in_lists, many_delays, odd_samples, odd_shapes
 from networks import TinySpikformer, images
 from numpy.typing import NDArray
 from stream_networks import every_node
@@ -23,8 +23,10 @@ from pumice.compiler.ir import TensorType
 from pumice.compiler.program import Program
 from pumice.errors import InputError, RunError
 from pumice.hwsim import arith
+from pumice.hwsim.arith import Signs
 from pumice.hwsim.scoring import Criterion
 from pumice.runtime.lava_backend import LavaBackend
+from pumice.runtime.lava_job import SynapseProcess
 from pumice.runtime.reference import Reference
 from pumice.runtime.result import RunResult
 
@@ -106,6 +108,13 @@ def test_more_delays_of_one_source_than_a_line_has_taps() -> None:
 
 def test_stock_conv_gives_the_same_as_stock_sparse() -> None:
     compare(odd_shapes(), odd_samples(2), synapse="conv")
+
+
+@pytest.mark.parametrize("process", ["sparse", "conv"])
+@pytest.mark.parametrize(("signs", "synapses"), [("split", 1), ("split", 3), ("mixed", 2)])
+def test_weights_in_lists_of_synapses_equal_the_reference(signs: Signs, synapses: int, process: SynapseProcess) -> None:
+    reference = compare(in_lists(odd_shapes(), signs, synapses), odd_samples(2), synapse=process)
+    assert all(0 < layer.mean() < 1 for layer in reference.spikes.values())
 
 
 def test_without_record_only_read_out_and_masks_come_back() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import read_artifact, write_artifact
+from pumice.compiler.evaluate import evaluate
 from pumice.compiler.importing.nir_file import read_nir
 from pumice.compiler.importing.readings import reading
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.pipeline import compile_nir
+from pumice.compiler.pipeline import Quantized, finish, quantize
 from pumice.compiler.program import Program
 from pumice.compiler.text import graph_text
 from pumice.hwsim.spec import load_chip
@@ -24,6 +26,7 @@ from pumice.runtime.reference import Reference
 
 CONV = [case for case in CASES if (SHIPPED / f"{case.file}.nir").is_file()]
 AGREE, LATER = 0.99, 0.95
+FINE: dict[str, Any] = {"signs": "split", "synapses": 3}
 
 
 def stored_input(case: Case) -> NDArray[np.float64]:
@@ -32,22 +35,28 @@ def stored_input(case: Case) -> NDArray[np.float64]:
     return x
 
 
-@cache
-def compiled(file: str) -> Program:
+def random_input(case: Case, samples: int, seed: int) -> NDArray[np.float64]:
+    """Spikes of the stored input's rate, [B, T, C, H, W]."""
+    x = stored_input(case)
+    return (np.random.default_rng(seed).random((samples, *x.shape[1:])) < x.mean()).astype(np.float64)
+
+
+def quantized(case: Case, **options: Any) -> tuple[Quantized, CompileOptions]:
     """Calibrated on random spikes of the input's rate, not on the input itself."""
-    case = next(case for case in CONV if case.file == file)
-    x, rng = stored_input(case), np.random.default_rng(7)
-    calibration = (rng.random((16, *x.shape[1:])) < x.mean()).astype(np.float64)
-    meaning = reading(case.reading, **case.options)
-    return compile_nir(
-        read_nir(case_path(file)), calibration, load_chip("loihi2"), CompileOptions(weight_bits=8, reading=meaning)
-    )
+    said = CompileOptions(weight_bits=8, reading=reading(case.reading, **case.options), **options)
+    return quantize(read_nir(case_path(case.file)), random_input(case, 16, seed=7), load_chip("loihi2"), said), said
 
 
-def agreement(case: Case) -> dict[str, NDArray[np.bool_]]:
+@cache
+def compiled(file: str, **options: Any) -> Program:
+    network, said = quantized(next(case for case in CONV if case.file == file), **options)
+    return finish(network, load_chip("loihi2"), said)
+
+
+def agreement(case: Case, **options: Any) -> dict[str, NDArray[np.bool_]]:
     """For each stored layer, where the program's spikes are the framework's."""
     stored = case_arrays(case.file)
-    run = Reference(counts=False).run(compiled(case.file), stored_input(case), record=True)
+    run = Reference(counts=False).run(compiled(case.file, **options), stored_input(case), record=True)
     last = list(run.spikes)[-1]
     found = {key: run.spikes[node or last][:, 0].reshape(stored[key].shape) for key, node in case.wanted.items()}
     return {key: spikes == stored[key] for key, spikes in found.items()}
@@ -64,9 +73,29 @@ def test_the_integers_fire_as_the_framework_does(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CONV, ids=lambda case: case.id)
-def test_lava_and_the_reference_are_equal_and_the_output_counts_spikes(case: Case) -> None:
+def test_three_synapses_a_weight_fire_as_the_framework_does_in_every_layer(case: Case) -> None:
+    same = agreement(case, **FINE)
+    assert len(same) == 3
+    assert min(equal.mean() for equal in same.values()) >= AGREE
+
+
+@pytest.mark.parametrize("case", CONV, ids=lambda case: case.id)
+def test_three_synapses_a_weight_are_as_near_on_sequences_never_seen(case: Case) -> None:
+    """32 of them. The float executor, whose spikes are the framework's, says what is right; the defaults are further off."""
+    network, _ = quantized(case, **FINE)
+    x = random_input(case, 32, seed=99)
+    wanted = evaluate(network.folded, x, gated=False).values
+    runs = [Reference(counts=False).run(compiled(case.file, **said), x, record=True).spikes for said in (FINE, {})]
+    fine, plain = ([float((got == wanted[k].reshape(got.shape)).mean()) for k, got in run.items()] for run in runs)
+    assert min(fine) >= AGREE
+    assert all(a > b for a, b in zip(fine, plain, strict=True))
+
+
+@pytest.mark.parametrize("options", [{}, FINE], ids=["defaults", "split 3"])
+@pytest.mark.parametrize("case", CONV, ids=lambda case: case.id)
+def test_lava_and_the_reference_are_equal_and_the_output_counts_spikes(case: Case, options: dict[str, Any]) -> None:
     pytest.importorskip("lava.magma", reason="needs pumice[lava] on Python 3.10")
-    program, x = compiled(case.file), stored_input(case)
+    program, x = compiled(case.file, **options), stored_input(case)
     twice = np.concatenate([x, x[:, ::-1]])  # the second sample must find nothing of the first
     reference = Reference().run(program, twice, record=True)
     lava = LavaBackend().run(program, twice, record=True)
