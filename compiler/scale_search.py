@@ -16,8 +16,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Snap = Callable[[float], float | None]  # the nearest scale that the neurons can have, None where there is none
 
-# Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped.
-FACTORS = (*np.linspace(0.5, 1.15, 61).tolist(), 1.3, 1.6, 2.0)
+# Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped. Weights
+# that are integers already stay what they are at 1.
+FACTORS = (1.0, *np.linspace(0.5, 1.15, 61).tolist(), 1.3, 1.6, 2.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,8 +35,8 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """graph: folded, float. readers: per node, what reads it. values: per node [T, B, …] on calibration data. weights: the grid of
-    weights. grids: of every stream of real values. done: the integer nodes so far, by name."""
+    """graph: folded, float. readers: per node, what reads it. values: per node [T, B, …] on calibration data. weights: their
+    grid. grids: of every stream of real values. done: the integer nodes so far, by name."""
 
     graph: Graph
     readers: Mapping[str, list[Node]]

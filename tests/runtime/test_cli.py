@@ -87,7 +87,7 @@ BAD: list[tuple[list[str], str]] = [
     (["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--chip", "loihi9"], "unknown chip 'loihi9'"),
     (
         ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--chip", "loihi1"],
-        "graded spike of 8/0 bits",
+        "graded spike of 5/0 bits",
     ),
     (
         ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--masks", "maybe"],
