@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from pumice.compiler.importing.readings import Reading, reading_of_dict
+from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import InputError
 from pumice.hwsim.arith import MAX_SYNAPSES, Signs
 
 MaskMode = Literal["static", "live", "given", "off"]
 AttentionOrder = Literal["auto", "scores", "context"]
 FactorMode = Literal["auto", "keep", "merge"]
+FOREIGN_SYNAPSES = (
+    3  # for which every layer of the networks in decision 0016 sends 99 % of its spikes as its framework does
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class CompileOptions:
     routing masks come from. attention_order: (q kᵀ) v ("scores"), q (kᵀ v) ("context"), or the cheaper. factors: low-rank
     pairs kept as two layers, multiplied into one, or the cheaper. reading: what the NIR file means where it does not say it;
     without one, a file that leaves something open is refused. signs: weights with their sign in them, or a list of synapses for
-    each sign, whose weights are twice as fine. synapses: how many 8-bit synapses may carry one weight, as their sum."""
+    each sign, whose weights are twice as fine. synapses: how many 8-bit synapses may carry one weight, as their sum; 0: auto.
+    "auto" of both: what another framework's file needs to fire as it does there (decision 0016), and the plainest for our own."""
 
     weight_bits: int = 8
     input_bits: int = 8
@@ -29,8 +34,8 @@ class CompileOptions:
     attention_order: AttentionOrder = "auto"
     factors: FactorMode = "auto"
     reading: Reading | None = None
-    signs: Signs = "mixed"
-    synapses: int = 1
+    signs: Literal["auto"] | Signs = "auto"
+    synapses: int = 0
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -47,15 +52,24 @@ class CompileOptions:
 
         if self.factors not in get_args(FactorMode):
             raise InputError(f"unknown factors {self.factors!r}", f"choose one of {', '.join(get_args(FactorMode))}")
-        if self.signs not in get_args(Signs):
-            raise InputError(f"unknown signs {self.signs!r}", f"choose one of {', '.join(get_args(Signs))}")
-        if not 1 <= self.synapses <= MAX_SYNAPSES:
-            raise InputError(f"{self.synapses}/{MAX_SYNAPSES} synapses for a weight", f"choose 1 to {MAX_SYNAPSES}")
+        if self.signs not in ("auto", *get_args(Signs)):
+            raise InputError(f"unknown signs {self.signs!r}", f"choose one of auto, {', '.join(get_args(Signs))}")
+        if not 0 <= self.synapses <= MAX_SYNAPSES:
+            hint = f"choose 1 to {MAX_SYNAPSES}, or 0 for auto"
+            raise InputError(f"{self.synapses}/{MAX_SYNAPSES} synapses for a weight", hint)
         if self.synapses > 1 and self.weight_bits < 8:
             raise InputError(
                 f"{self.synapses} synapses for a weight of {self.weight_bits} bits",
                 "take 8 bits before a second synapse",
             )
+
+    @property
+    def weights(self) -> WeightGrid:
+        """The integers that weights may be, with what "auto" stands for."""
+        foreign = self.reading is not None
+        signs: Signs = ("split" if foreign else "mixed") if self.signs == "auto" else self.signs
+        finest = FOREIGN_SYNAPSES if foreign and self.weight_bits == 8 and self.signs != "mixed" else 1
+        return WeightGrid(self.weight_bits, signs, self.synapses or finest)
 
     def as_dict(self) -> dict[str, Any]:
         """The options as JSON-ready values, without a reading where there is none; `options_of_dict` reads them back."""

@@ -93,7 +93,8 @@ def quantize(
     check_samples(imported, calibration, "calibration data")
     first: list[Pass] = [FoldBatchNorm(), MergeFactors(calibration, options.factors)]
     folded = run_passes(imported, first, chip, watch)
-    integers = Quantize(calibration, options.weight_bits, options.input_bits, options.signs, options.synapses, progress)
+    grid = options.weights
+    integers = Quantize(calibration, grid.bits, options.input_bits, grid.signs, grid.synapses, progress)
     return Quantized(folded, run_passes(folded, [integers], chip, watch), calibration, source_digest(network))
 
 

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Snap = Callable[[float], float | None]  # the nearest scale that the neurons can have, None where there is none
 
+ROOM = 0.98  # of the grid is filled where that is free to choose: neurons nudge a scale to the next whole threshold
+STEP_TOLERANCE = 1e-6  # of the largest weight: float32 weights are multiples of their step no better than this
+
 # Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped. Weights
 # that are integers already stay what they are at 1.
 FACTORS = (1.0, *np.linspace(0.5, 1.15, 61).tolist(), 1.3, 1.6, 2.0)
@@ -45,10 +48,11 @@ class Part:
 def scales_by_error(parts: Sequence[Part], grid: WeightGrid, snap: Snap) -> Iterator[float]:
     """Current units per float unit at which rounding the weights leaves the smallest error in the membranes: of those around the
     largest that fits the weights of all synapses; and then, for where that does not do, of ever coarser ones."""
-    fitting = fitting_scale(parts, grid)
+    fitting, exact = fitting_scale(parts, grid), exact_scale(parts, grid)
     moments = [part.moments() for part in parts]
     for halving in range(grid.high.bit_length() + 1):
-        scales = [scale for factor in FACTORS if (scale := snap(fitting * factor / 2**halving)) is not None]
+        tried = [*([exact / 2**halving] if exact else []), *(fitting * factor / 2**halving for factor in FACTORS)]
+        scales = [scale for one in tried if (scale := snap(one)) is not None]
         errors = [membrane_error(parts, moments, grid, scale) for scale in scales]
         if errors and min(errors) < np.inf:
             yield scales[int(np.argmin(errors))]
@@ -58,6 +62,32 @@ def fitting_scale(parts: Sequence[Part], grid: WeightGrid) -> float:
     """The scale at which the largest weight just fits."""
     largest = max(float(np.abs(part.weight).max(initial=0)) / part.input_scale for part in parts)
     return grid.largest / largest if largest else grid.largest * min(part.input_scale for part in parts)
+
+
+def exact_scale(parts: Sequence[Part], grid: WeightGrid) -> float | None:
+    """The largest scale at which all weights are whole numbers already, of one synapse each if they fit it; None where there is
+    none, as for most trained weights."""
+    values = np.unique(np.concatenate([np.abs(part.weight).ravel() / part.input_scale for part in parts]))
+    values = values[values > 0]
+    step = common_step(values, values.max() / grid.high) if values.size else None
+    if step is None:
+        return None
+    steps = round(values.max() / step)
+    one = grid.high // grid.synapses
+    held = one if steps <= one else grid.high
+    return float(max(1, int(held * ROOM) // steps) * grid.step / step)
+
+
+def common_step(values: Floats, least: float) -> float | None:
+    """The largest number, `least` or more, of which all values (above 0, ascending) are multiples; None where there is none."""
+    step, nothing = 0.0, STEP_TOLERANCE * float(values[-1])
+    for value in values:
+        rest = float(value)
+        while rest > nothing:
+            step, rest = rest, abs(step - rest * round(step / rest))
+        if step < least - nothing:
+            return None
+    return step
 
 
 def membrane_error(parts: Sequence[Part], moments: Sequence[Floats], grid: WeightGrid, scale: float) -> float:

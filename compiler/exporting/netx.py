@@ -117,7 +117,7 @@ def _check_weights(layer: Layer) -> None:
         raise refusal(
             layer.synapse,
             "its weights are sums of several lists of synapses",
-            "compile with mixed signs and one synapse",
+            "compile with --signs mixed --synapses 1",
         )
     if layer.kind == "dense":
         if problem := dense_problem(layer.weight):

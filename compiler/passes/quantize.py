@@ -56,7 +56,7 @@ class Quantize:
         grids = stream_grids(graph, values, chip)
         weights = WeightGrid(self.weight_bits, self.signs, self.synapses)
         c = Context(graph, readers_of(graph), values, chip, weights, self.input_bits, grids, {})
-        changes: list[Change] = []
+        changes = _finer(weights, graph.output)
         for number, node in enumerate(graph.nodes.values()):
             self.progress(number, len(graph.nodes))
             for new, change in _convert(node, c):
@@ -67,6 +67,18 @@ class Quantize:
                 c.done[new.name] = new
                 changes += [change] if change else []
         return rebuilt(graph, c.done.values(), "quantized", changes, output=list(c.done)[-1])
+
+
+def _finer(weights: WeightGrid, output: str) -> list[Change]:
+    """What the report says of weights that take more than one synapse with its sign in it."""
+    if weights.signs == "mixed" and weights.synapses == 1:
+        return []
+    lists = "in lists by sign, " if weights.signs == "split" else ""
+    text = (
+        f"weights {lists}of up to {weights.synapses} synapses of {weights.bits} bits each, so that spikes stay those of the "
+        "float network; --signs mixed --synapses 1 for one synapse a weight"
+    )
+    return [Change("quantize", output, text, {"signs": weights.signs, "synapses": weights.synapses})]
 
 
 def _convert(node: Node, c: Context) -> Made:

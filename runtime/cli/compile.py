@@ -35,9 +35,9 @@ def compile_command(
     masks: Annotated[str, typer.Option(help="Routing masks: static, live, given or off.")] = "live",
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
     signs: Annotated[
-        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split.")
-    ] = "mixed",
-    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4.")] = 1,
+        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split; or auto.")
+    ] = "auto",
+    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4; 0: auto.")] = 0,
     input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
     attention_order: Annotated[str, typer.Option(help="auto, scores for (q kᵀ) v, context for q (kᵀ v).")] = "auto",
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",

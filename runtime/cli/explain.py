@@ -34,9 +34,9 @@ def explain_command(
     chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
     signs: Annotated[
-        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split.")
-    ] = "mixed",
-    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4.")] = 1,
+        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split; or auto.")
+    ] = "auto",
+    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4; 0: auto.")] = 0,
     input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
     factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write everything, with the numbers whole, as JSON.")] = None,

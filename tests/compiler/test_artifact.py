@@ -63,7 +63,8 @@ def test_a_reading_is_read_as_it_was_written(compiled: Callable[..., Program], t
 
 
 def test_a_program_without_a_reading_holds_no_word_of_one(compiled: Callable[..., Program]) -> None:
-    without, given = compiled(CONFIG), compiled(CONFIG, reading=READINGS["norse"])
+    plain = {"signs": "mixed", "synapses": 1}
+    without, given = compiled(CONFIG, **plain), compiled(CONFIG, reading=READINGS["norse"], **plain)
     assert b'"undecided"' not in dumps(without)
     assert "reading" not in without.options.as_dict()
     assert dumps(replace(given, graph=without.graph, options=replace(given.options, reading=None))) == dumps(without)
