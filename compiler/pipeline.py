@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.float_nodes import Input
+from pumice.compiler.importing.checks import check_lowered
 from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.importing.nested import flatten
 from pumice.compiler.importing.nir_file import source_digest
-from pumice.compiler.importing.support import check_lowered
 from pumice.compiler.int_nodes import GradedInput
-from pumice.compiler.ir import Change, Graph
+from pumice.compiler.ir import Change, Graph, Node
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.partition import partition
 from pumice.compiler.passes.balance_delays import BalanceDelays
@@ -47,6 +47,14 @@ Watcher = Callable[[str, Graph], None]
 
 def unwatched(name: str, graph: Graph) -> None:
     """For callers that do not look between passes."""
+
+
+Chooser = Callable[[Graph], tuple[frozenset[str] | None, tuple[Node, ...]]]  # `wanted` and `given` of `Quantize`
+
+
+def whole(folded: Graph) -> tuple[None, tuple[Node, ...]]:
+    """To quantize all of a network."""
+    return None, ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +90,28 @@ def quantize(
     options: CompileOptions,
     watch: Watcher = unwatched,
     progress: Progress = no_progress,
+    choose: Chooser = whole,
 ) -> Quantized:
-    """The first half of `compile_nir`: from NIR to integers."""
+    """The first half of `compile_nir`: from NIR to integers. choose: which of the folded graph's nodes to quantize."""
     imported = import_nir(network, options.reading)
     check_lowered(imported)
     if options.reading is not None:
         imported = with_timesteps(imported, network, calibration)
-    imported = LowerGeneral()(imported, chip)
-    verify(imported, chip, "import-nir")
-    check_samples(imported, calibration, "calibration data")
-    first: list[Pass] = [FoldBatchNorm(), MergeFactors(calibration, options.factors)]
-    folded = run_passes(imported, first, chip, watch)
-    grid = options.weights
-    integers = Quantize(calibration, grid.bits, options.input_bits, grid.signs, grid.synapses, progress)
+    folded, grid = fold(imported, calibration, chip, options, watch), options.weights
+    wanted, given = choose(folded)
+    finer = (grid.signs, grid.synapses)
+    integers = Quantize(calibration, grid.bits, options.input_bits, *finer, progress, wanted, given)
     return Quantized(folded, run_passes(folded, [integers], chip, watch), calibration, source_digest(network))
+
+
+def fold(
+    imported: Graph, calibration: NDArray[Any], chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched
+) -> Graph:
+    """The passes before `quantize`: a float graph in which each node will be synapses, neurons, or what moves spikes about."""
+    lowered = LowerGeneral()(imported, chip)
+    verify(lowered, chip, "import-nir")
+    check_samples(lowered, calibration, "calibration data")
+    return run_passes(lowered, [FoldBatchNorm(), MergeFactors(calibration, options.factors)], chip, watch)
 
 
 def with_timesteps(graph: Graph, network: nir.NIRGraph, calibration: NDArray[Any]) -> Graph:

@@ -13,7 +13,17 @@ from pumice.compiler.options import CompileOptions
 from pumice.hwsim.spec import ChipSpec
 
 COLUMNS = ("node", "s", "integers", "largest w", "clipped", "to 0", "error of", "mean", "most", "alike", "changed")
-TOLD = {"vth": "vth", "dv": "dv", "shift": "shift", "log2(s)": "log2(s)", "thresholds": "levels"}
+TOLD = {
+    "vth": "vth",
+    "threshold": "threshold",
+    "dv": "dv",
+    "du": "du",
+    "most": "most spikes",
+    "shift": "shift",
+    "log2(s)": "log2(s)",
+    "log2(s/unit)": "log2(s/unit)",
+    "thresholds": "levels",
+}
 
 
 def explain_dict(found: Sequence[Explanation], chip: ChipSpec, options: CompileOptions) -> dict[str, Any]:
@@ -31,6 +41,7 @@ def node_lines(one: Explanation) -> Iterator[str]:
         yield from _step_lines(step)
     if one.weights:
         yield f"  weights: {weights_line(one.weights)}"
+    yield from (f"    of {name}: {weights_line(lost)}" for name, lost in one.synapses)
     yield from (f"  {note}" for note in one.notes)
     if one.errors:
         yield "  on calibration data, this node alone on the float network's input:"
@@ -74,13 +85,16 @@ def _row(one: Explanation) -> tuple[str, ...]:
     steps = {step.result: step for step in one.steps}
     scale = next((s.numbers["s"] for s in reversed(one.steps) if "s" in s.numbers), None)
     integers = ", ".join(f"{TOLD[name]} {_integers(step)}" for name, step in steps.items() if name in TOLD)
-    largest = str(steps["w_int"].integers) if "w_int" in steps else ""
+    weights = [
+        step.integers for name, step in steps.items() if name.startswith("w_int") and isinstance(step.integers, int)
+    ]
+    largest = str(max(weights, key=abs)) if weights else ""
     lost = (f"{one.weights.clipped:,}", f"{one.weights.zeroed:,}") if one.weights else ("", "")
     return (one.node, "" if scale is None else f"{scale:.5g}", integers, largest, *lost, *_errors(one.errors))
 
 
 def _integers(step: Step) -> str:
-    return str(step.integers) if isinstance(step.integers, int) else f"{step.integers[0]} to {step.integers[-1]}"
+    return str(step.integers) if isinstance(step.integers, int) else f"{min(step.integers)} to {max(step.integers)}"
 
 
 def _errors(e: Errors | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,11 @@ import numpy as np
 
 from pumice.compiler.dialect import Extension
 from pumice.compiler.importing.cycles import wiring
-from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.importing.nested import FlatGraph, flatten
-from pumice.compiler.importing.nir_file import NirFile, read_nir_file
+from pumice.compiler.importing.nir_file import read_nir_file
 from pumice.compiler.importing.readings import NIR, Reading
-from pumice.compiler.importing.support import Support, lowering, support, told
-from pumice.compiler.ir import Graph
-from pumice.errors import PumiceError
+from pumice.compiler.importing.support import Support, support
+from pumice.compiler.rehearsal import unknown_before_calibration
 from pumice.hwsim.scoring import tokens_kept
 from pumice.hwsim.spec import ChipSpec, load_chip
 
@@ -26,8 +24,9 @@ from pumice.hwsim.spec import ChipSpec, load_chip
 @dataclass(frozen=True)
 class NirNode:
     """name: dotted within nested graphs. type: NIR's, or `pumice:` and the dialect operation. shape: without time and batch,
-    () if unknown. imported: the float IR nodes it becomes; lowered: what these become on the chip; both empty where it cannot be
-    imported. notes: what was mended in it, or passed over. problem: why it cannot be imported, "" if it can."""
+    () if unknown. imported: the float IR nodes it becomes; lowered: what these become on the chip, or "unsupported: " and why;
+    both empty where it cannot be imported. notes: what was mended in it, or passed over. problem: why it cannot be imported, ""
+    if it can."""
 
     name: str
     type: str
@@ -69,7 +68,8 @@ class Gate:
 @dataclass(frozen=True)
 class NirContents:
     """problem: why Pumice cannot import the file, "" if it can. facts: what the exporter wrote about the model. chip: the heading
-    of what the nodes become. log: what was assumed about the file as a whole."""
+    of what the nodes become. log: what was assumed about the file as a whole. refused: why what can be imported cannot be
+    compiled for the chip, "" where nothing is known against it. later: what can be known only with calibration data."""
 
     path: str
     bytes: int
@@ -82,6 +82,8 @@ class NirContents:
     gates: tuple[Gate, ...]
     chip: str = "on the chip"
     log: tuple[str, ...] = ()
+    refused: str = ""
+    later: tuple[str, ...] = ()
 
 
 def inspect_nir(path: Path, reading: Reading | None = None, chip: ChipSpec | None = None) -> NirContents:
@@ -91,10 +93,11 @@ def inspect_nir(path: Path, reading: Reading | None = None, chip: ChipSpec | Non
     Raises InputError where the file cannot be read, UnsupportedNode for a foreign dialect."""
     file, chip = read_nir_file(path), chip or load_chip("loihi2")
     flat = flatten(file.graph)
-    imported, problem = (None, "") if reading else _imported(file)
-    report = None if imported else support(file.graph, reading or NIR, chip, file.repairs)
-    graph = imported or (report.graph if report else None)
-    nodes = tuple(_node(name, flat, graph, report, chip) for name in _dataflow_order(flat))
+    report = support(file.graph, reading, chip, file.repairs)
+    if reading is None and report.problem:
+        told_anyway = support(file.graph, NIR, chip, file.repairs)
+        report = replace(told_anyway, problem=report.problem, refused="")
+    nodes = tuple(_node(name, flat, report) for name in _dataflow_order(flat))
     lif = tuple(_lif(n.name, flat.nodes[n.name], flat.entries[n.name]) for n in nodes if n.type == "LIF")
     gates = [_gate(n.name, e) for n in nodes if (e := flat.entries[n.name]) is not None and "retention" in e.attributes]
     facts = next((e.attributes for n in flat.named(nir.Input) if (e := flat.entries[n])), {})
@@ -104,26 +107,19 @@ def inspect_nir(path: Path, reading: Reading | None = None, chip: ChipSpec | Non
         edges=len(file.graph.edges),
         parameters=sum(node.parameters for node in nodes),
         facts=facts,
-        problem=problem or (report.problem if report else ""),
+        problem=report.problem,
         nodes=nodes,
         lif=lif,
         gates=tuple(gates),
         chip=f"on {chip.name}",
         log=_general_log(report, nodes),
+        refused=report.refused,
+        later=() if report.problem or report.refused else unknown_before_calibration(chip),
     )
 
 
-def _imported(file: NirFile) -> tuple[Graph | None, str]:
-    try:
-        return import_nir(file.graph, None, file.repairs), ""
-    except PumiceError as error:
-        return None, told(error)
-
-
-def _general_log(report: Support | None, nodes: tuple[NirNode, ...]) -> tuple[str, ...]:
+def _general_log(report: Support, nodes: tuple[NirNode, ...]) -> tuple[str, ...]:
     """The lines of the import's log that stand at no node."""
-    if report is None:
-        return ()
     at_nodes = {note for node in nodes for note in node.notes}
     return tuple(line for line in report.log[1:] if not any(line.endswith(note) for note in at_nodes))
 
@@ -136,17 +132,13 @@ def _dataflow_order(flat: FlatGraph) -> list[str]:
     return list(nx.lexicographical_topological_sort(graph))
 
 
-def _node(name: str, flat: FlatGraph, graph: Graph | None, report: Support | None, chip: ChipSpec) -> NirNode:
-    node, entry = flat.nodes[name], flat.entries[name]
-    made = [n for n in graph.nodes.values() if n.source == name] if graph else []
+def _node(name: str, flat: FlatGraph, report: Support) -> NirNode:
+    node, entry, said = flat.nodes[name], flat.entries[name], report.nodes[name]
+    made = [n for n in report.graph.nodes.values() if n.source == name] if report.graph else []
     shape = made[-1].out.shape if made else _declared_shape(node)
     inputs = entry.operands if entry and entry.operands else flat.sources[name]
-    kind = f"pumice:{entry.op}" if entry and entry.op else type(node).__name__
-    said = report.nodes[name] if report else None
-    kinds = said.floats if said else tuple(type(n).__name__ for n in made)
-    lowered = said.lowered if said else tuple(lowering(n, graph, chip) for n in made if graph)
-    notes, problem = (said.notes, said.problem) if said else ((), "")
-    return NirNode(name, kind, tuple(inputs), shape, _parameters(node, entry), kinds, lowered, notes, problem)
+    size = _parameters(node, entry)
+    return NirNode(name, said.type, tuple(inputs), shape, size, said.floats, said.lowered, said.notes, said.problem)
 
 
 def _declared_shape(node: Any) -> tuple[int, ...]:

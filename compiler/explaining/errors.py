@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
 from pumice.compiler.explaining.explanation import Errors
-from pumice.compiler.explaining.runs import Floats, Look, float_membrane, integer_membrane, same_so_far
+from pumice.compiler.explaining.membranes import float_membrane, general_membrane, integer_membrane, program_membrane
+from pumice.compiler.explaining.runs import Floats, Look, same_so_far
+from pumice.compiler.passes.lowering.neurons import gain_of
 from pumice.hwsim import arith
 
 UNIT = 1 << arith.MEMBRANE_SHIFT
@@ -26,6 +29,28 @@ def lif_errors(node: i.IntLif, look: Look) -> Errors:
     back = v / (UNIT * look.current_scale(feed)) * (lif.threshold / lif.limit)
     target = look.values[node.name].reshape(current.shape)
     return _errors("v", back - float_membrane(x, lif), spikes, target, "spikes")
+
+
+def program_errors(node: i.Programmable, look: Look) -> Errors:
+    """Of the membrane and the spikes of programmable neurons that fire."""
+    neuron, feed = look.floats.nodes[node.name], look.integers.nodes[node.inputs[0]]
+    assert isinstance(neuron, g.Neuron)
+    current = look.current(feed)
+    v, spikes = program_membrane(current, node.params)
+    x = look.values[neuron.inputs[0]].reshape(-1, *current.shape[1:2], *neuron.out.shape)
+    exact = general_membrane(x, neuron)
+    error = v.reshape(exact.shape) / (UNIT * node.scale) * gain_of(neuron) - exact
+    target = look.values[node.name].reshape(current.shape)
+    return _errors("v", error.reshape(current.shape), spikes, target, "spikes")
+
+
+def sender_errors(node: i.Programmable, look: Look) -> tuple[Errors, float]:
+    """Of the membrane that neurons send; and the share of it that was clipped to the payload."""
+    current = look.current(look.integers.nodes[node.inputs[0]])
+    _, sent = program_membrane(current, node.params)
+    target = look.values[node.name].reshape(current.shape)
+    clipped = np.abs(target * node.norm) > node.params.limits[1]
+    return _plain("v", sent / node.norm - target), float(clipped.mean())
 
 
 def level_errors(node: i.Levels, look: Look) -> Errors:

@@ -57,7 +57,8 @@ class Errors:
 @dataclass(frozen=True)
 class Explanation:
     """node: the integer node; kind: in words; covers: the names by which it can be asked for (the user's nodes that became part
-    of it). exact: it moves or adds integers, nothing is rounded. steps, weights, errors: see there."""
+    of it). exact: it moves or adds integers, nothing is rounded. steps, weights, errors: see there; weights of all its synapses
+    together, and of each where there are several (synapses, by name)."""
 
     node: str
     kind: str
@@ -67,3 +68,4 @@ class Explanation:
     weights: Weights | None = None
     errors: Errors | None = None
     notes: tuple[str, ...] = ()
+    synapses: tuple[tuple[str, Weights], ...] = ()

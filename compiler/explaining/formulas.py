@@ -11,6 +11,7 @@ from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
 from pumice.compiler.explaining.explanation import Step, Weights
 from pumice.compiler.explaining.runs import Floats, Look
+from pumice.compiler.ir import Node
 from pumice.compiler.weight_grid import WeightGrid
 from pumice.hwsim import arith
 
@@ -58,11 +59,8 @@ def weight_step(
     return Step("w_int", f"{times}clip(rint(w·s{over}), low, high)", text, numbers, w_int, remark), lost
 
 
-def scale_remark(weight: NDArray[Any], exact: float, unit: float, synapse: i.Synapse, bits: int) -> str:
-    """How the scale of a layer compares with the one at which the largest weight just fits. unit: payload units of the layer's
-    input per float unit."""
-    largest = float(np.abs(weight).max(initial=0)) or 1.0
-    fitting = WeightGrid(bits, synapse.signs, synapse.synapses).largest / largest * unit
+def scale_remark(fitting: float, exact: float) -> str:
+    """How the scale of a layer compares with `fitting`, at which the largest weight just fits."""
     return f"s is {exact / fitting:.4g} × the scale at which the largest weight just fits"
 
 
@@ -144,16 +142,21 @@ def bias_step(node: i.IntLif | i.Levels, bias: Floats, drift: Floats, scale: flo
     return Step("bias", rule, text, numbers, node.bias_mant.tolist(), "; ".join(remarks))
 
 
-def layer_bias(node: i.IntLif | i.Levels, conv: f.Conv, synapse: i.Synapse, look: Look) -> Step:
-    """The bias of a convolution's neurons: its own, or the one corrected for the rounded weights, whichever was kept."""
-    bias = np.asarray(conv.bias, np.float64)
+def layer_bias(node: i.IntLif | i.Levels, feed: Node, look: Look) -> Step:
+    """The bias of the neurons of convolutions: its own, or the one corrected for the rounded weights, whichever was kept."""
+    bias = bias_of(feed, look)
     none = np.zeros_like(bias)
     lif = look.floats.nodes[node.name]
     lift = int(isinstance(node, i.IntLif) and isinstance(lif, f.Lif) and _tie(node, lif) == "bias")
     plain = np.rint(bias * node.scale * UNIT / (1 << node.bias_exp)).astype(np.int64) + lift
     if np.array_equal(plain, node.bias_mant):
         return bias_step(node, bias, none, node.scale, lift)
-    return bias_step(node, bias, drift_of(conv, synapse, node.scale, look), node.scale, lift)
+    return bias_step(node, bias, drift_of(feed, bias, node.scale, look), node.scale, lift)
+
+
+def bias_of(feed: Node, look: Look) -> Floats:
+    """The float bias [C] of all convolutions of a layer together."""
+    return np.asarray(sum(np.asarray(conv.bias, np.float64) for conv in look.convs(feed)))
 
 
 def plain_bias(node: i.IntLif | i.Levels, look: Look) -> Step:
@@ -164,10 +167,11 @@ def plain_bias(node: i.IntLif | i.Levels, look: Look) -> Step:
     return bias_step(node, zeros, zeros, node.scale, lift)
 
 
-def drift_of(conv: f.Conv, synapse: i.Synapse, scale: float, look: Look) -> Floats:
-    """Per channel, the mean current of the rounded weights less that of the float ones, in float units."""
-    current = look.current(synapse)
-    return np.asarray(channels(current) / scale - (channels(look.values[conv.name]) - conv.bias))
+def drift_of(feed: Node, bias: Floats, scale: float, look: Look) -> Floats:
+    """Per channel, the mean current of the rounded weights less that of the float ones, in float units. bias: of the float
+    layer."""
+    current = look.current(feed)
+    return np.asarray(channels(current) / scale - (channels(look.values[feed.name]) - bias))
 
 
 def channels(x: NDArray[Any]) -> Floats:

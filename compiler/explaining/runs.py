@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import int_nodes as i
-from pumice.compiler.evaluate import attention, lif_update
+from pumice.compiler.evaluate import attention
 from pumice.compiler.ir import Graph, Node
+from pumice.compiler.quantizers.context import Grid
+from pumice.compiler.quantizers.streams import stream_grids
 from pumice.compiler.streams import scale_of
 from pumice.hwsim import arith
 from pumice.hwsim.spec import ChipSpec
@@ -32,6 +35,11 @@ class Look:
     chip: ChipSpec
     weight_bits: int
 
+    @cached_property
+    def grids(self) -> Mapping[str, Grid]:
+        """Of every stream of real values, as quantization chose them."""
+        return stream_grids(self.floats, self.values, self.chip)
+
     def scale(self, name: str) -> float:
         """Payload units of a stream per float unit."""
         return scale_of(name, self.integers.nodes)
@@ -42,9 +50,21 @@ class Look:
         values = np.clip(np.rint(self.values[name] * self.scale(name)), out.low, out.high).astype(np.int64)
         return np.asarray(values.reshape(*values.shape[:2], *out.shape))
 
+    def synapses(self, feed: Node) -> tuple[i.Synapse, ...]:
+        """The synapses whose currents neurons receive from `feed`; none where it is no sum of such."""
+        if isinstance(feed, i.Synapse):
+            return (feed,)
+        parts = [self.integers.nodes[name] for name in feed.inputs] if isinstance(feed, i.Currents) else []
+        return tuple(part for part in parts if isinstance(part, i.Synapse))
+
+    def convs(self, feed: Node) -> tuple[f.Conv, ...]:
+        """The float layers that became `synapses` together with the neurons that read them."""
+        found = (self.floats.nodes.get(part.name) for part in self.synapses(feed))
+        return tuple(conv for conv in found if isinstance(conv, f.Conv))
+
     def current(self, node: Node) -> Ints:
         """The integer currents that a synapse, stream or product gives to its neurons, [T, B, …]."""
-        inputs = [self.payload(name) for name in node.inputs]
+        inputs = [] if isinstance(node, i.Currents) else [self.payload(name) for name in node.inputs]
         match node:
             case i.Synapse():
                 source = self.integers.nodes[node.inputs[0]].out
@@ -52,6 +72,8 @@ class Look:
                 return arith.synaptic_currents(
                     inputs[0], node.weight, node.stride, node.padding, x_max, rank, node.groups
                 )
+            case i.Currents():
+                return np.asarray(sum(self.current(part) for part in self.synapses(node)))
             case i.OneToOne():
                 return inputs[0]
             case i.IntAttention():
@@ -68,6 +90,8 @@ class Look:
         match node:
             case i.Synapse():
                 return node.scale
+            case i.Currents():
+                return self.synapses(node)[0].scale
             case i.OneToOne():
                 return self.scale(node.inputs[0])
             case i.IntAttention():
@@ -78,34 +102,6 @@ class Look:
                 return float(1 << node.shift)
             case _:
                 raise TypeError(f"no current of {type(node).__name__}")
-
-
-def integer_membrane(current: Ints, params: arith.LifParams) -> tuple[Ints, Ints]:
-    """v, in 1/64 current units, as it is compared with the threshold, and the spikes; both shaped as current, [T, B, …]."""
-    late = params.reset in ("next", "both")
-    probe = replace(params, reset="next" if late else "soft")  # what these leave of v says what it was
-    threshold = 0 if late else params.vth << arith.MEMBRANE_SHIFT
-    u = v = np.zeros_like(current[0])
-    compared, spikes = np.empty_like(current), np.empty_like(current)
-    for t in range(current.shape[0]):
-        _, left, fired = arith.lif_step(u, v, current[t], probe)
-        compared[t] = left + threshold * fired
-        u, v, spikes[t] = arith.lif_step(u, v, current[t], params)
-    return compared, spikes
-
-
-def float_membrane(x: Floats, node: f.Lif) -> Floats:
-    """v of a float LIF as it is compared with the threshold, from its input x [T, B, …]."""
-    late = node.reset in ("next", "both")
-    probe = replace(node, reset="next" if late else "soft")
-    threshold = 0.0 if late else node.threshold
-    v = np.zeros_like(x[0])
-    compared = np.empty_like(x)
-    for t in range(x.shape[0]):
-        left, fired = lif_update(v, x[t], probe)
-        compared[t] = left + threshold * fired
-        v, _ = lif_update(v, x[t], node)
-    return compared
 
 
 def same_so_far(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:

@@ -9,23 +9,13 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.explaining.explanation import Step
 from pumice.compiler.explaining.formulas import channels, number, signed
 from pumice.compiler.explaining.runs import Floats, Ints, Look
+from pumice.compiler.quantizers.streams import components, finest_of_readers, grid_unit
 from pumice.hwsim import arith
 
 
-def membrane_steps(node: i.Membrane, conv: f.Conv, current: Ints, largest: float, look: Look) -> list[Step]:
-    """Scale, shift and bias of a stream of real values. largest: the largest value on it, calibration data."""
-    scale, limit = node.scale, node.out.high
-    exponent = int(np.log2(scale))
-    text = f"floor(log2({limit}/(2·{number(largest)}))) = {exponent}"
-    rule = "floor(log2(limit/(2·largest)))"
-    grid = Step(
-        "log2(s)",
-        rule,
-        text,
-        {"limit": limit, "largest": largest},
-        exponent,
-        f"s = {scale:g}, range ±{number(limit / scale)}",
-    )
+def membrane_steps(node: i.Membrane, conv: f.Conv, current: Ints, look: Look) -> list[Step]:
+    """Scale, shift and bias of a stream of real values."""
+    scale = node.scale
     shifted = arith.shifted(current, node.shift)
     bias = np.asarray(conv.bias, np.float64)
     drift = channels(shifted) - (channels(look.values[conv.name]) - conv.bias) * scale
@@ -33,20 +23,50 @@ def membrane_steps(node: i.Membrane, conv: f.Conv, current: Ints, largest: float
     found = np.rint(bias * scale - drift).astype(np.int64)
     if not np.array_equal(found, node.bias_values):
         raise RuntimeError(f"node {node.source!r}: the compiled bias is not what its formula gives")
-    shown = f"rint({number(bias[top])}·{scale:g} {signed(-drift[top])}) = {node.bias_values[top]}"
+    shown = f"rint({number(bias[top])}·{number(scale)} {signed(-drift[top])}) = {node.bias_values[top]}"
     numbers = {"b": bias.tolist(), "d": drift.tolist(), "s": scale}
     remark = f"channel {top}; d: the mean error of the rounded weights, in payload units, taken off"
     return [
-        grid,
+        grid_step(node.name, scale, node.out.high, look),
         shift_step(node, scale),
         Step("bias", "rint(b·s - d)", shown, numbers, node.bias_values.tolist(), remark),
     ]
 
 
+def grid_step(name: str, scale: float, limit: int, look: Look) -> Step:
+    """The scale of a stream, a power of two; from the scale that its neurons read, where they send their membrane. limit: its
+    largest payload."""
+    parts = components(look.floats)
+    if not any(name in part for part in parts):  # a further current that joins a sum's stream
+        name = next(reader.name for reader in look.floats.consumers()[name])
+    at = next(k for k, part in enumerate(parts) if name in part)
+    joined, before = parts[at], {other: look.grids[other] for part in parts[:at] for other in part}
+    largest = max(float(np.abs(look.values[part]).max(initial=0)) for part in joined) or 1.0
+    least = min(finest_of_readers(joined, look.floats, look.chip), default=np.inf)
+    unit = grid_unit(joined, look.floats, before)
+    rule, text = "limit/(2·largest)", f"{limit}/(2·{number(largest)})"
+    numbers = {"limit": limit, "largest": largest}
+    remark = f"s = {number(scale)}, range ±{number(limit / scale)}"
+    if least < limit / (2 * largest):
+        rule, text = f"min({rule}, r)", f"min({text}, {number(least)})"
+        numbers["r"], remark = least, f"{remark}; r: what the thresholds of its readers allow"
+    if unit != 1:
+        rule, text = f"{rule}/unit", f"{text}/{number(unit)}"
+        numbers["unit"], remark = unit, f"{remark}; unit: the scale that its neurons read, by their gain"
+    exponent = int(np.rint(np.log2(scale / unit)))
+    result = "log2(s)" if unit == 1 else "log2(s/unit)"
+    return Step(result, f"floor(log2({rule}))", f"floor(log2({text})) = {exponent}", numbers, exponent, remark)
+
+
+def clipped_note(share: float) -> str:
+    """How much of a stream did not fit its range."""
+    return f"{share:.2%} of the values on calibration data clipped to the range"
+
+
 def shift_step(node: i.Membrane, scale: float) -> Step:
     """What brings the current onto the stream's grid."""
     synapse = scale / 2.0**node.shift
-    text = f"log2({scale:g}/{number(synapse)}) = {node.shift}"
+    text = f"log2({number(scale)}/{number(synapse)}) = {node.shift}"
     how = "halves up" if node.shift < 0 else "exact"
     remark = f"current · 2^{node.shift}, {how}: the weights have a finer grid of their own" if node.shift < 0 else how
     return Step("shift", "log2(s/s_current)", text, {"s": scale, "s_current": synapse}, node.shift, remark)

@@ -11,7 +11,7 @@ import numpy as np
 from pumice.compiler import float_nodes as f
 from pumice.compiler.importing.cycles import wiring
 from pumice.compiler.importing.nested import FlatGraph
-from pumice.compiler.ir import Change, Node, Shape
+from pumice.compiler.ir import Change, Graph, Node, Shape
 from pumice.errors import InputError, UnsupportedNode
 
 
@@ -117,3 +117,12 @@ def _check_scoring_gate(gate: f.TokenGate, nodes: Mapping[str, Node]) -> None:
     for problem, real in problems.items():
         if real:
             raise InputError(f"node {gate.source!r}: {problem}", "export the model again")
+
+
+def check_lowered(graph: Graph) -> None:
+    """Raises UnsupportedNode for a graph that is not one network of one input and one output."""
+    inputs = sum(isinstance(node, f.Input) for node in graph.nodes.values())
+    if inputs != 1 or len(graph.outputs) != 1:
+        raise UnsupportedNode(
+            f"{inputs} inputs and {len(graph.outputs)} outputs", "Pumice compiles graphs with one input and one output"
+        )

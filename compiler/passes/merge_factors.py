@@ -94,5 +94,5 @@ def _change(by: str, first: f.Conv, second: f.Conv, merged: f.Conv, costs: Mappi
         f"{costs['pair']:,.0f} operations a token as a pair, {costs['merged']:,.0f} as one; "
         f"{sizes[0] + sizes[1]:,} weights as a pair, {sizes[2]:,} as one"
     )
-    data = {"merged": merge, "weights_pair": sizes[0] + sizes[1], "weights_merged": sizes[2]}
+    data = {"merged": merge, "first": first.source, "weights_pair": sizes[0] + sizes[1], "weights_merged": sizes[2]}
     return Change(by, second.name, text, data | {f"operations_{key}": value for key, value in costs.items()})

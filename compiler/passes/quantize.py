@@ -40,8 +40,9 @@ from pumice.progress import Progress, no_progress
 
 @dataclass(frozen=True, eq=False)
 class Quantize:
-    """calibration: samples [B, …] as the network takes them. weight_bits, input_bits, signs, synapses: as in
-    CompileOptions. progress: told nodes done and in all."""
+    """calibration: samples [B, …] as the network takes them. weight_bits, input_bits, signs, synapses: as in CompileOptions.
+    progress: told nodes done and in all. wanted: the float nodes to quantize, None for all; given: integer nodes for those that
+    these read but that are not wanted themselves."""
 
     name: ClassVar[str] = "quantize"
     calibration: NDArray[Any]
@@ -50,19 +51,24 @@ class Quantize:
     signs: Signs = "mixed"
     synapses: int = 1
     progress: Progress = no_progress
+    wanted: frozenset[str] | None = None
+    given: tuple[Node, ...] = ()
 
     def __call__(self, graph: Graph, chip: ChipSpec) -> Graph:
         values = evaluate(graph, self.calibration, gated=False).values
         grids = stream_grids(graph, values, chip)
         weights = WeightGrid(self.weight_bits, self.signs, self.synapses)
-        c = Context(graph, readers_of(graph), values, chip, weights, self.input_bits, grids, {})
+        done = {node.name: node for node in self.given}
+        c = Context(graph, readers_of(graph), values, chip, weights, self.input_bits, grids, done)
         changes = _finer(weights, graph.output)
         for number, node in enumerate(graph.nodes.values()):
+            if self.wanted is not None and node.name not in self.wanted:
+                continue
             self.progress(number, len(graph.nodes))
             for new, change in _convert(node, c):
                 c.done[new.name] = new
                 changes += [change] if change else []
-        if not isinstance(graph.nodes[graph.output], f.TimeMean):
+        if self.wanted is None and not isinstance(graph.nodes[graph.output], f.TimeMean):
             for new, change in counted_output(graph.output, c):
                 c.done[new.name] = new
                 changes += [change] if change else []

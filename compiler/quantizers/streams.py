@@ -49,14 +49,14 @@ def stream_grids(graph: Graph, values: Mapping[str, Floats], chip: ChipSpec) -> 
     for component in components(graph):
         largest = max(float(np.abs(values[name]).max(initial=0)) for name in component) or 1.0
         limit = stream_limit(component, graph, chip)
-        finest = min([limit / (HEADROOM * largest), *_finest_of_readers(component, graph, chip)])
-        unit = _unit(component, graph, grids)
+        finest = min([limit / (HEADROOM * largest), *finest_of_readers(component, graph, chip)])
+        unit = grid_unit(component, graph, grids)
         scale = unit * 2.0 ** np.floor(np.log2(finest / unit))
         grids |= dict.fromkeys(component, Grid(float(scale), limit))
     return grids
 
 
-def _unit(component: list[str], graph: Graph, grids: Mapping[str, Grid]) -> float:
+def grid_unit(component: list[str], graph: Graph, grids: Mapping[str, Grid]) -> float:
     """What a stream's scale is a power of two of."""
     node = next((n for name in component if isinstance(n := graph.nodes[name], g.Neuron)), None)
     read = grids.get(node.inputs[0]) if node is not None else None
@@ -65,7 +65,7 @@ def _unit(component: list[str], graph: Graph, grids: Mapping[str, Grid]) -> floa
     return read.scale / max(float(gain_of(node).flat[0]), LEAST_GAIN)
 
 
-def _finest_of_readers(component: Iterable[str], graph: Graph, chip: ChipSpec) -> Iterator[float]:
+def finest_of_readers(component: Iterable[str], graph: Graph, chip: ChipSpec) -> Iterator[float]:
     """The finest scales at which neurons that read a stream have thresholds that fit their registers."""
     readers = readers_of(graph)
     for reader in (reader for name in component for reader in readers[name]):

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pumice.compiler.importing.readings import Reading, reading_of_dict
-from pumice.compiler.importing.support import NOT_YET
+from pumice.compiler.importing.support import UNSUPPORTED
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli.common import console, write_json
 from pumice.runtime.cli.reading_options import takes_reading
@@ -54,9 +54,8 @@ def print_nir(found: NirContents, out: Console) -> None:
     )
     for key, value in found.facts.items():
         out.print(f"{escape(key)}: {escape(_value(value))}")
-    out.print(_verdict(found))
-    for line in found.log:
-        out.print(escape(line))
+    for line in (*_verdict(found), *map(escape, found.log)):
+        out.print(line)
     out.print("", _node_table(found))
     if found.lif:
         out.print("", _lif_table(found.lif))
@@ -64,13 +63,17 @@ def print_nir(found: NirContents, out: Console) -> None:
         out.print("", _gate_table(found.gates))
 
 
-def _verdict(found: NirContents) -> str:
+def _verdict(found: NirContents) -> Iterator[str]:
+    """What Pumice can do with a network, and what it cannot say yet."""
     if found.problem:
-        return f"[red]Pumice cannot import it:[/red] {escape(found.problem)}"
-    missing = [n.name for n in found.nodes if any(what == NOT_YET or "unsupported" in what for what in n.lowered)]
-    if not missing:
-        return "Pumice can import it"
-    return f"Pumice can run it in float; not compiled yet: {escape(', '.join(missing))}"
+        yield f"[red]Pumice cannot import it:[/red] {escape(found.problem)}"
+    elif found.refused:
+        refused = [n.name for n in found.nodes if any(what.startswith(UNSUPPORTED) for what in n.lowered)]
+        yield f"Pumice can run it in float, but not {escape(found.chip)}: {escape(', '.join(refused) or found.refused)}"
+        yield from [escape(found.refused)] if refused else []
+    else:
+        yield f"Pumice can import it; nothing is known that keeps it from running {escape(found.chip)}"
+    yield from (escape(line) for line in found.later)
 
 
 def _node_table(found: NirContents) -> Table:

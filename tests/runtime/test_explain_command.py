@@ -100,7 +100,7 @@ def test_fewer_weight_bits_cost_more(workdir: Path, capsys: pytest.CaptureFixtur
         (("--node", "nothing"), "error: no node 'nothing' among the compiled ones"),
         (("--chip", "loihi9"), "error: unknown chip 'loihi9'"),
         (("--weight-bits", "9"), "error: weight bits 9/8"),
-        (("--synapses", "0"), "error: 0/4 synapses for a weight"),
+        (("--synapses", "5"), "error: 5/4 synapses for a weight"),
         (("--from", "nobody"), "error: "),
     ],
 )

@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import pytest
 from networks import TinySpikformer, images, tiny_spikformer
+from small_graphs import cuba, fire, wired
 from stream_networks import every_node
 
 from pumice.compiler.artifact import write_artifact
@@ -90,6 +91,47 @@ def test_a_network_that_pumice_cannot_import_is_still_shown(tmp_path: Path, caps
     text = shown(capsys, str(path))
     assert "Pumice cannot import it: node 'lif': the file does not say its dt, comparator, reset" in text
     assert "not said" in text
+
+
+def write_general(path: Path) -> Path:
+    """Spikes that are filtered, delayed and fed back."""
+    nodes = {"input": nir.Input(np.array([3])), "soma": cuba((3,)), "axon": nir.Delay(np.full(3, 2e-4))}
+    nodes |= {"back": nir.Linear(np.eye(3)), "last": nir.LI(np.full(3, 4e-4), np.ones(3), np.zeros(3))}
+    nodes["output"] = nir.Output(np.array([3]))
+    nodes["relay"] = fire((3,))
+    edges = [("input", "soma"), ("soma", "axon"), ("axon", "relay"), ("relay", "back"), ("back", "soma")]
+    nir.write(path, wired(nodes, [*edges, ("soma", "last"), ("last", "output")]))
+    return path
+
+
+def test_general_nodes_are_told_with_what_only_calibration_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, said = write_general(tmp_path / "a.nir"), str(tmp_path / "a.json")
+    text = shown(capsys, str(path), "--from", "nir", "--dt", "1e-4", "--json", said)
+    found = {node["name"]: node["lowered"] for node in json.loads(Path(said).read_text())["nodes"]}
+    assert found == {
+        "input": ["graded input"],
+        "soma": ["sum neurons, or currents that add up", "programmable neurons"],
+        "relay": ["LIF neurons"],
+        "axon": ["2 steps around a cycle"],
+        "back": ["synapses"],
+        "last": ["neurons that send their membrane"],
+        "output": [],
+    }
+    assert "nothing is known that keeps it from running on loihi2" in text
+    assert "only with calibration data: whether the layers' numbers fit" in text
+
+
+def test_what_a_chip_cannot_do_is_told_node_by_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, reading = write_general(tmp_path / "a.nir"), ("--from", "nir", "--dt", "1e-4")
+    text = shown(capsys, str(path), *reading, "--chip", "loihi1")
+    assert "Pumice can run it in float, but not on loihi1: last, soma\n" in text
+    assert "only with calibration data" not in text
+    # one step of delay for the two layers of the cycle
+    short = shown(capsys, str(path), "--from", "nir", "--dt", "2e-4")
+    assert "but not on loihi2: soma\n" in short
+    assert "the cycle behind it has 1 timestep of delay" in short
 
 
 def test_static_masks_are_drawn_token_by_token(tmp_path: Path) -> None:
