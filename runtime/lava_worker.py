@@ -56,11 +56,13 @@ def run(job: Any, progress: Path) -> None:
     from lava.magma.core.run_conditions import RunSteps
 
     from pumice.runtime.lava_build import build
+    from pumice.runtime.lava_discovery import searched_once
 
     readout = build(job)
     write_atomically(progress, b"compiling")
     signal.signal(signal.SIGCHLD, lambda number, frame: check_children(readout, number, frame))
-    readout.create_runtime(run_cfg=run_config(job.hardware), compile_config={"pypy_channel_size": SLOTS})
+    with searched_once():
+        readout.create_runtime(run_cfg=run_config(job.hardware), compile_config={"pypy_channel_size": SLOTS})
     for start in range(0, job.steps, CHUNK):
         write_atomically(progress, f"step {start} of {job.steps}".encode())
         readout.run(RunSteps(num_steps=min(CHUNK, job.steps - start)))

@@ -9,11 +9,8 @@ from __future__ import annotations
 import queue
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +21,6 @@ from pumice.runtime.reference import input_frames
 from pumice.runtime.result import RunResult
 
 PATIENCE_S = 20.0
-FOUND: dict[type[Any], Any] = {}  # by class of Process, its models
 
 
 class Channel:
@@ -67,9 +63,10 @@ def compiled_models(process: Any) -> list[Any]:
     from lava.magma.compiler.compiler import Compiler
     from lava.magma.core.process.ports.ports import create_port_id
 
+    from pumice.runtime.lava_discovery import searched_once
     from pumice.runtime.lava_worker import run_config
 
-    with found_once():
+    with searched_once():
         executable = Compiler().compile(process, run_config(False))
     builders = executable.proc_builders
     for channel in executable.channel_builders or []:
@@ -83,22 +80,6 @@ def compiled_models(process: Any) -> list[Any]:
         port = create_port_id(channel.src_process.id, source)
         builders[channel.dst_process].add_csp_port_mapping(port, receiver)
     return [builder.build() for builder in builders.values()]
-
-
-@contextmanager
-def found_once() -> Iterator[None]:
-    """Lava looks for the models of every Process anew, executing the files around it; here once for each class."""
-    from lava.magma.compiler.compiler_graphs import ProcGroupDiGraphs
-
-    search = ProcGroupDiGraphs._find_proc_models
-
-    def find(proc: Any) -> Any:
-        if type(proc) not in FOUND:
-            FOUND[type(proc)] = search(proc)
-        return list(FOUND[type(proc)])
-
-    with patch.object(ProcGroupDiGraphs, "_find_proc_models", staticmethod(find)):
-        yield
 
 
 def step_all(models: list[Any], steps: int) -> None:
