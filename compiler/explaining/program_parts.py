@@ -17,7 +17,7 @@ from pumice.compiler.explaining.formulas import bias_of, channels, number
 from pumice.compiler.explaining.runs import Floats, Look
 from pumice.compiler.ir import Node, Shape
 from pumice.compiler.passes.lowering.neurons import gain_of
-from pumice.compiler.quantizers.programs import UNIT
+from pumice.compiler.quantizers.program_integers import UNIT
 from pumice.hwsim.arith import DECAY_UNITY
 
 

@@ -17,7 +17,8 @@ from pumice.compiler.explaining.program_parts import Part, decay_steps, part_of,
 from pumice.compiler.explaining.runs import Look
 from pumice.compiler.explaining.streams import clipped_note, grid_step
 from pumice.compiler.passes.lowering.neurons import gain_of
-from pumice.compiler.quantizers.programs import HEADROOM, MOST_SPIKES, UNIT
+from pumice.compiler.quantizers.program_integers import UNIT
+from pumice.compiler.quantizers.programs import HEADROOM, MOST_SPIKES
 
 RESETS = {
     "hard": "a neuron that fires starts again at v_reset",

@@ -1,52 +1,36 @@
-"""Programmable neurons: every neuron of NIR that is no plain LIF, in 24-bit integers.
-
-A neuron's membrane is kept in units in which its input counts 1, as a LIF's is (see `quantization`): what the file calls gain
-goes into threshold, bias and resets. Neurons that do not fire have none of these to take the gain; it goes into their weights.
-"""
+"""Programmable neurons, every neuron of NIR that is no plain LIF, with their synapses; see `program_integers`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler import int_nodes as i
 from pumice.compiler.fitting import Integers, LayerFit, fit_layer, mismatch
-from pumice.compiler.ir import Change, Shape, TensorType
-from pumice.compiler.passes.lowering.neurons import gain_of, reset_of
-from pumice.compiler.quantizers.context import PASS, Context, Floats, Grid, Ints, Made, positioned
+from pumice.compiler.ir import Change, TensorType
+from pumice.compiler.passes.lowering.neurons import gain_of
+from pumice.compiler.quantizers.context import PASS, Context, Floats, Grid, Ints, Made
 from pumice.compiler.quantizers.layers import layer_problem, synapses, target_of
+from pumice.compiler.quantizers.program_integers import (
+    UNIT,
+    ProgramIntegers,
+    at_scale,
+    integrator,
+    layer_shape,
+    program_integers,
+)
 from pumice.compiler.quantizers.streams import one_to_one
 from pumice.compiler.scale_search import fitting_scale
 from pumice.compiler.streams import scale_of
 from pumice.errors import InputError, UnsupportedNode
-from pumice.hwsim.arith import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT
-from pumice.hwsim.programmable import NO_FLOOR, NeuronParams, neuron_step
+from pumice.hwsim.arith import DECAY_UNITY
+from pumice.hwsim.programmable import NeuronParams
 
-UNIT = 1 << MEMBRANE_SHIFT
 HEADROOM = 2  # spikes a step that a neuron may send, over the most seen on calibration data
 MOST_SPIKES = 255  # a byte of payload
-
-
-@dataclass(frozen=True, eq=False)
-class ProgramIntegers:
-    """Programmable neurons on a grid of `scale` current units per float unit."""
-
-    scale: float
-    params: NeuronParams
-
-    def run(self, current: Ints) -> tuple[Ints, int]:
-        """What they send [T, B, C, …] for their currents, and the largest |v| seen."""
-        u, v = self.params.begin(current.shape[1:])
-        sent, peak = np.empty_like(current), 0
-        for t in range(len(current)):
-            u, v, sent[t] = neuron_step(u, v, current[t], self.params)
-            peak = max(peak, int(np.abs(v).max(initial=0)))
-        return sent, peak
 
 
 def quantize_program(neuron: g.Neuron, convs: tuple[f.Conv, ...], c: Context) -> Made:
@@ -65,27 +49,29 @@ def quantize_program_reader(neuron: g.Neuron, c: Context) -> Made:
     synapse = one_to_one(f"{neuron.name}.current", neuron.inputs[0], c)
     scale, grid = scale_of(neuron.inputs[0], c.done), c.grids.get(neuron.name)
     most, silent = most_spikes(neuron, c), np.zeros(synapse.out.shape[0])
-    found = _at_scale(neuron, silent, scale, most) if grid is None else _on_stream(neuron, scale, grid)
+    found = at_scale(neuron, silent, scale, most) if grid is None else _on_stream(neuron, scale, grid)
     if found is None:
         raise InputError(f"node {neuron.source!r}: its constants do not fit 24 bits at {scale:g} units", "rescale it")
     sent, _ = found.run(c.payload(neuron.inputs[0]))
     node = _node(neuron, found, _out(neuron, most, grid), 1.0 if grid is None else grid.scale)
     node = replace(node, inputs=(synapse.name,))
-    if grid is None:
-        error, what = mismatch(sent, target_of(neuron, c).reshape(sent.shape)), "spike mismatch"
-    else:
-        error, what = (
-            float(np.abs(sent / grid.scale - c.values[neuron.name].reshape(sent.shape)).mean()),
-            "mean error of v",
-        )
+    what, error = _loss(neuron, sent, grid, c)
     text = f"{neuron.name}: reads a stream of scale {scale:g}, {_said(found.params)}, {what} {error:.4g}"
     return [(synapse, None), (node, Change(PASS, neuron.name, text, {"scale": scale, "mismatch": error}))]
 
 
+def _loss(neuron: g.Neuron, sent: Ints, grid: Grid | None, c: Context) -> tuple[str, float]:
+    """What the integers cost on calibration data, and what is measured."""
+    if grid is None:
+        return "spike mismatch", mismatch(sent, target_of(neuron, c).reshape(sent.shape))
+    wanted = c.values[neuron.name].reshape(sent.shape)
+    return "mean error of v", float(np.abs(sent / grid.scale - wanted).mean())
+
+
 def _out(neuron: g.Neuron, most: int, grid: Grid | None) -> TensorType:
     if grid is not None:
-        return TensorType(_shape(neuron), "graded", -grid.limit, grid.limit)
-    return TensorType(_shape(neuron), "spike" if most == 1 else "graded", 0, most)
+        return TensorType(layer_shape(neuron), "graded", -grid.limit, grid.limit)
+    return TensorType(layer_shape(neuron), "spike" if most == 1 else "graded", 0, most)
 
 
 def _on_stream(neuron: g.Neuron, scale: float, grid: Grid) -> ProgramIntegers | None:
@@ -104,68 +90,6 @@ def most_spikes(neuron: g.Neuron, c: Context) -> int:
     if neuron.firing is None or neuron.firing.spikes == "one":
         return 1
     return min(MOST_SPIKES, max(1, HEADROOM * int(c.values[neuron.name].max(initial=0))))
-
-
-def program_integers(neuron: g.Neuron, bias: Floats, scale: float, most: int) -> ProgramIntegers | None:
-    """The integers of neurons that fire, with float bias [C], near `scale`; None where they do not fit 24 bits. Where all have
-    one threshold, the scale is nudged so that it is a whole number of 1/64 units."""
-    assert neuron.firing is not None
-    units = np.unique(np.abs(neuron.firing.threshold / gain_of(neuron)) * UNIT)
-    if len(units) == 1 and round(units[0] * scale) > 0:
-        scale = float(round(units[0] * scale) / units[0])
-    return _at_scale(neuron, bias, scale, most)
-
-
-def _at_scale(neuron: g.Neuron, bias: Floats, scale: float, most: int) -> ProgramIntegers | None:
-    """As `program_integers`, at `scale` itself."""
-    rule = neuron.firing
-    assert rule is not None
-    units = _inner(rule.threshold / gain_of(neuron), neuron) * UNIT
-    base = _base(neuron, gain_of(neuron), bias, scale)
-    threshold, gain = _compact(np.rint(units * scale)), gain_of(neuron)
-    params = replace(
-        base,
-        threshold=threshold,
-        v_reset=_whole(rule.v_reset / gain, neuron, scale),
-        floor=base.floor if rule.low is None else _whole(rule.low / gain, neuron, scale),
-        reset=reset_of(rule),
-        inclusive=rule.comparator == ">=",
-        most=most,
-        limits=(0, most),
-    )
-    lost = bool(np.any((threshold == 0) & (_inner(rule.threshold, neuron) != 0)))
-    return ProgramIntegers(scale, params) if _fits(params) and not lost else None
-
-
-def _fits(p: NeuronParams) -> bool:
-    """Whether all constants fit 24 bits."""
-    arrays = (p.threshold, p.bias, p.current_bias, p.start, p.current_start, p.v_reset)
-    return max(int(np.abs(array).max(initial=0)) for array in arrays) < STATE_LIMIT
-
-
-def _base(neuron: g.Neuron, gain: Floats, bias: Floats, scale: float) -> NeuronParams:
-    """Decays, what is added in every step, and where the states begin; what a spike does is left open."""
-    leak, current, axes = neuron.membrane, neuron.current, len(_shape(neuron))
-    zero, channels = np.zeros((1,) * axes, np.int64), bias.reshape(-1, *[1] * (axes - 1))
-    own, into = _inner(leak.offset / gain, neuron), np.zeros_like(channels)
-    du, start = zero + DECAY_UNITY, zero
-    if current is None:
-        own = own + channels
-    else:
-        first = gain / leak.gain  # what a unit of input adds to the current
-        into = _inner(current.offset / first, neuron) + channels
-        du, start = _decay(current.keep, neuron), _whole(current.start / first, neuron, scale)
-    return NeuronParams(
-        threshold=zero + 1,
-        dv=_decay(leak.keep, neuron),
-        du=du,
-        bias=_compact(np.rint(own * scale * UNIT)),
-        current_bias=_compact(np.rint(into * scale * UNIT)),
-        start=_whole(leak.start / gain, neuron, scale),
-        current_start=start,
-        v_reset=zero,
-        floor=zero + NO_FLOOR,
-    )
 
 
 def _quantize_integrators(neuron: g.Neuron, convs: tuple[f.Conv, ...], c: Context) -> Made:
@@ -202,43 +126,9 @@ def _octaves(grid: Grid, largest: float) -> tuple[list[float], ...]:
     return (scales[:4], *([scale] for scale in scales[4:]))
 
 
-def integrator(neuron: g.Neuron, bias: Floats, scale: float, grid: Grid, gain: Floats) -> ProgramIntegers | None:
-    """The integers of neurons that send their membrane, at `scale`, of an input that `gain` is still to be applied to; None where
-    they do not fit 24 bits."""
-    shift = round(np.log2(grid.scale * float(gain.flat[0]) / (scale * UNIT)))
-    base = _base(neuron, gain, bias, scale)
-    params = replace(base, most=0, shift=shift, limits=(-grid.limit, grid.limit))
-    return ProgramIntegers(scale, params) if _fits(params) else None
-
-
 def _node(neuron: g.Neuron, found: Integers, out: TensorType, norm: float) -> i.Programmable:
     assert isinstance(found, ProgramIntegers)
     return i.Programmable(neuron.name, neuron.inputs, out, neuron.source, found.params, found.scale, norm)
-
-
-def _shape(neuron: g.Neuron) -> Shape:
-    return positioned(neuron.out.shape)
-
-
-def _inner(values: Floats, neuron: g.Neuron) -> Floats:
-    """One value a neuron, in the shape of the integer layer."""
-    return np.broadcast_to(np.asarray(values, np.float64), neuron.out.shape).reshape(_shape(neuron))
-
-
-def _whole(values: Floats, neuron: g.Neuron, scale: float) -> Ints:
-    """Membrane values of the float neurons, in 1/64 current units."""
-    return _compact(np.rint(_inner(values, neuron) * scale * UNIT))
-
-
-def _decay(keep: Floats, neuron: g.Neuron) -> Ints:
-    return _compact(np.rint(DECAY_UNITY * (1 - _inner(keep, neuron))))
-
-
-def _compact(values: NDArray[Any]) -> Ints:
-    """Whole numbers; one instead of many that are equal."""
-    whole = values.astype(np.int64)
-    same = whole.size > 0 and bool(np.all(whole == whole.flat[0]))
-    return whole[(slice(0, 1),) * whole.ndim] if same else whole
 
 
 def _change(neuron: g.Neuron, fit: LayerFit, what: str, error: str) -> Change:
