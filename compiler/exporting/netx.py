@@ -10,27 +10,22 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler import int_nodes as i
+from pumice.compiler.exporting.netx_neurons import NetxNeurons, netx_neurons
 from pumice.compiler.exporting.netx_weights import dense_problem
-from pumice.compiler.exporting.neurons import neuron_problem, refusal
+from pumice.compiler.exporting.neurons import refusal
 from pumice.compiler.exporting.sequential import Chain, Layer, chain_of
-from pumice.compiler.int_nodes import Ints
 from pumice.compiler.ir import Shape
 from pumice.compiler.program import Program
-from pumice.errors import UnsupportedNode
-from pumice.hwsim.arith import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, ungrouped
+from pumice.hwsim.arith import ungrouped
 
-BIAS_EXP = 6  # NetX has no other
-MANTISSA_LIMIT = 1 << 15  # Lava keeps it in int16
 SMALL = 128  # Lava's Conv keeps strides, padding, kernel sizes and groups in int8
-UNIT = 1 << MEMBRANE_SHIFT
 
 Datasets = Mapping[str, NDArray[Any]]
 
@@ -45,24 +40,15 @@ class NetxFile:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class NetxNeurons:
-    """Threshold mantissa, 12-bit decay of 4096, bias mantissa [C] in whole current units."""
-
-    vth: int
-    dv: int
-    bias: Ints
-
-
 def netx_file(program: Program) -> NetxFile:
     """`program` as a NetX file. Raises UnsupportedNode, naming the node, for what would not run there as it does here."""
     chain = chain_of(program.graph)
     datasets: dict[str, NDArray[Any]] = dict(_group(0, "input", shape=np.array(_fed(chain))))
     index, notes = 1, []
     for number, layer in enumerate(chain.layers):
-        found = _neurons(layer, program)
-        if found.vth != layer.neurons.vth:
-            lowered = f"{layer.neurons.vth} to {found.vth}"
+        found = netx_neurons(layer, program)
+        if found.lowered:
+            lowered = f"{found.vth + 1} to {found.vth}"
             notes.append(
                 f"{layer.neurons.name}: v >= threshold as v > threshold - 1, {lowered}; exact, as nothing leaks"
             )
@@ -102,7 +88,7 @@ def _layer(index: int, layer: Layer, neurons: NetxNeurons) -> Datasets:
         arrays["bias"] = neurons.bias.astype(np.int32)
     arrays |= {
         "neuron/type": np.array([b"CUBA"], "S10"),
-        "neuron/iDecay": DECAY_UNITY,  # NetX takes 1 off, Lava adds it again: a current forgets all
+        "neuron/iDecay": neurons.du,  # NetX takes 1 off, Lava adds it again: at 4096 a current forgets all
         "neuron/vDecay": neurons.dv,
         "neuron/vThMant": neurons.vth,
         "neuron/refDelay": 1,
@@ -130,51 +116,6 @@ def _check_weights(layer: Layer) -> None:
         raise refusal(
             layer.synapse, f"stride, padding or kernel {largest}/{SMALL - 1}", "Lava's Conv keeps them in 8 bits"
         )
-
-
-def _neurons(layer: Layer, program: Program) -> NetxNeurons:
-    """The neurons' integers. Raises UnsupportedNode for neurons that stock LIF with a bias exponent of 6 are not."""
-    node = layer.neurons
-    if problem := neuron_problem(node):
-        raise refusal(node, problem, "NetX has LIF neurons with one set of parameters a layer")
-    if not replace(node.params, inclusive=False).stock:
-        raise refusal(node, f"reset {node.reset!r}", "a NetX neuron resets to 0")
-    if not 0 <= node.dv <= DECAY_UNITY:
-        raise refusal(node, f"decay {node.dv}/{DECAY_UNITY}", "decays are 0 to 4096")
-    bias = node.bias_mant << node.bias_exp
-    if np.any(bias % UNIT):
-        raise _odd_bias(node, bias)
-    mantissa = bias >> BIAS_EXP
-    if np.abs(mantissa).max(initial=0) >= MANTISSA_LIMIT:
-        raise refusal(
-            node, f"bias {np.abs(mantissa).max()}/{MANTISSA_LIMIT - 1}", "Lava keeps a bias mantissa in 16 bits"
-        )
-    vth = node.vth
-    if node.inclusive:
-        _check_inclusive(layer, bias, program)
-        vth -= 1
-    return NetxNeurons(int(vth), int(node.dv), mantissa)
-
-
-def _odd_bias(node: i.IntLif, bias: Ints) -> UnsupportedNode:
-    first = int(np.flatnonzero(bias % UNIT)[0])
-    exact = (
-        f"bias {bias[first]}/{UNIT} of channel {first} is no whole current: NetX has a bias exponent of {BIAS_EXP} only"
-    )
-    hint = "--round-biases FILE.pumice makes and converts another program, whose biases are whole"
-    lifted = np.all(bias % UNIT == 1)
-    return refusal(node, exact, f"it lifts exact ties, v >= threshold; {hint}" if lifted else hint)
-
-
-def _check_inclusive(layer: Layer, bias: Ints, program: Program) -> None:
-    """v >= 64 vth is v > 64 (vth - 1) where v is a multiple of 64: where nothing leaks, and nothing saturates in a sample."""
-    node = layer.neurons
-    if node.dv != 0 or node.vth < 1:
-        raise refusal(node, "fires at v >= threshold, and leaks", "a NetX neuron fires at v > threshold")
-    current = layer.synapse.out
-    worst = (max(current.high, -current.low) << MEMBRANE_SHIFT) + int(np.abs(bias).max(initial=0))
-    if worst * program.graph.timesteps >= STATE_LIMIT - 1:
-        raise refusal(node, "fires at v >= threshold, and v can saturate", "a NetX neuron fires at v > threshold")
 
 
 def _attributes(program: Program, chain: Chain) -> dict[str, Any]:

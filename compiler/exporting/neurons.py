@@ -41,22 +41,33 @@ def neuron_problem(node: i.IntLif) -> str:
     return ""
 
 
-def spiking_end(graph: Graph) -> i.IntLif:
-    """The neurons whose spikes are the network's output. The compiler counts them in a read-out; an export leaves it out.
+def counted_end(graph: Graph) -> Node:
+    """The node whose spikes, or payloads, are the network's output. The compiler counts them; an export leaves that out.
 
-    Raises UnsupportedNode for a network that ends in anything else.
+    Raises UnsupportedNode for a network that ends in a sum of currents over time.
     """
     end = graph.nodes[graph.output]
-    node = end
-    for kind in (i.Readout, i.OneToOne, i.Reshape):
+    before = graph.nodes[end.inputs[0]] if end.inputs else end
+    counts = isinstance(end, i.Readout) and not np.any(end.offset)
+    if not counts or not isinstance(before, i.OneToOne | i.IntLif):
+        raise _no_end(end)
+    node: Node = before
+    for kind in (i.OneToOne, i.Reshape):
         if isinstance(node, kind):
             node = graph.nodes[node.inputs[0]]
-    counts = isinstance(end, i.Readout) and not np.any(end.offset)
-    if not counts or not isinstance(node, i.IntLif):
-        raise refusal(
-            end, "the network ends in a sum of currents, not in neurons that spike", "end the network with LIF"
-        )
     return node
+
+
+def spiking_end(graph: Graph) -> i.IntLif | i.Programmable:
+    """As `counted_end`, of a network that ends in neurons."""
+    node = counted_end(graph)
+    if not isinstance(node, i.IntLif | i.Programmable):
+        raise _no_end(graph.nodes[graph.output])
+    return node
+
+
+def _no_end(node: Node) -> UnsupportedNode:
+    return refusal(node, "the network ends in a sum of currents, not in neurons that spike", "end the network with LIF")
 
 
 def _is_default(value: Any, field: Field[Any]) -> bool:

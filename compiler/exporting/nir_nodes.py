@@ -30,8 +30,7 @@ def synapse_node(node: i.Synapse, bias: Floats, before: Shape, said: Said) -> ni
     Groups are written out, zeros for absent synapses: NIR 1.0.8 refuses a Conv2d with groups on reading. A kernel that is not
     square it misreads, so that is the dialect's GroupedConv.
     """
-    weight = ungrouped(node.weight, node.groups).astype(np.float32)
-    bias = np.asarray(bias, np.float32)
+    weight, bias = ungrouped(node.weight, node.groups).astype(np.float32), _narrow(bias)
     metadata = annotation(said | ({"groups": node.groups} if node.groups > 1 else {}))
     if len(before) == 1:
         return nir.Affine(weight[:, :, 0, 0], bias, metadata=metadata)
@@ -45,7 +44,13 @@ def synapse_node(node: i.Synapse, bias: Floats, before: Shape, said: Said) -> ni
 
 def diagonal_node(size: int, bias: Floats, said: Said) -> nir.NIRNode:
     """One synapse of weight 1 from each neuron to the one with its number; vectors only."""
-    return nir.Affine(np.eye(size, dtype=np.float32), np.asarray(bias, np.float32), metadata=annotation(said))
+    return nir.Affine(np.eye(size, dtype=np.float32), _narrow(bias), metadata=annotation(said))
+
+
+def delay_node(node: i.Past | i.Feedback, dt: float) -> nir.NIRNode:
+    """A delay of whole timesteps, for each neuron."""
+    steps = np.broadcast_to(node.steps, node.out.shape).reshape(nir_shape(node.out.shape))
+    return nir.Delay(dt * steps.astype(np.float64), metadata=annotation({"dt": dt, "steps": int(steps.max(initial=0))}))
 
 
 def pool_node(pool: SumPool, said: Said) -> nir.NIRNode:
@@ -84,3 +89,9 @@ def current_bias(node: i.IntLif) -> Floats:
     """The bias [C] in current units; 1/64 of one is exact in float32."""
     bias: Ints = node.bias_mant << node.bias_exp
     return np.asarray(bias / (1 << MEMBRANE_SHIFT), np.float64)
+
+
+def _narrow(values: Floats) -> Floats:
+    """As float32 where that is exact."""
+    narrow = np.asarray(values, np.float32)
+    return narrow if np.array_equal(narrow, values) else np.asarray(values, np.float64)

@@ -1,4 +1,4 @@
-"""A program as a chain of layers, synapse and LIF neurons each, or a refusal that names the first node that is none."""
+"""A program as a chain of layers, synapse and neurons each, or a refusal that names the first node that is none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Layer:
     out: Shape
     flattens: bool
     synapse: i.Synapse
-    neurons: i.IntLif
+    neurons: i.IntLif | i.Programmable
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def chain_of(graph: Graph) -> Chain:
     shape = _input_shape(entry.out.shape)
     place, layers = _Place(shape), []
     for node in nodes:
-        if isinstance(node, i.IntLif) and place.synapse is not None:
+        if isinstance(node, i.IntLif | i.Programmable) and place.synapse is not None:
             layer = _layer(place, place.synapse, node)
             layers.append(layer)
             place = _Place(layer.out)
@@ -106,6 +106,8 @@ def _after(place: _Place, node: Node, graph: Graph) -> _Place:
         return replace(place, synapse=node)
     if pool is not None and place.synapse is not None and place.pool is None:
         return _Place(node.out.shape, pool=pool, pooled=node.out.shape)
+    if isinstance(node, i.Past):
+        raise refusal(node, "is a delay", "NetX's delayed axons carry spikes of one sample into the next")
     raise refusal(node, "is no layer of a chain", HINT)
 
 
@@ -120,7 +122,7 @@ def _reshaped(place: _Place, node: i.Reshape) -> _Place:
     raise refusal(node, f"makes {wanted} of {shape}", "the only reshape between layers is one that flattens")
 
 
-def _layer(place: _Place, synapse: i.Synapse, neurons: i.IntLif) -> Layer:
+def _layer(place: _Place, synapse: i.Synapse, neurons: i.IntLif | i.Programmable) -> Layer:
     if len(place.shape) == 1:
         return _dense(place, synapse, neurons)
     weight, stride, padding, kernel = synapse.weight, synapse.stride, synapse.padding, synapse.weight.shape[2:]
@@ -135,7 +137,7 @@ def _layer(place: _Place, synapse: i.Synapse, neurons: i.IntLif) -> Layer:
     return Layer("conv", weight, stride, padding, synapse.groups, out, False, synapse, neurons)
 
 
-def _dense(place: _Place, synapse: i.Synapse, neurons: i.IntLif) -> Layer:
+def _dense(place: _Place, synapse: i.Synapse, neurons: i.IntLif | i.Programmable) -> Layer:
     weight = ungrouped(synapse.weight, synapse.groups)[:, :, 0, 0]
     if place.pool is not None:
         _check_fold(place.pool, (0, 0), synapse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ PASS = "whole-biases"
 
 
 def whole_biases(program: Program) -> Program:
-    """`program` with every LIF layer's bias rounded to whole current units, halves to even; a lift of 1/64 for exact ties is
+    """`program` with every layer's bias rounded to whole current units, halves to even; a lift of 1/64 for exact ties is
     lost. Its log says by how much each layer's changed. Run it to measure what that costs."""
     graph = program.graph
     rounded = {name: _rounded(node) for name, node in graph.nodes.items()}
@@ -24,6 +25,8 @@ def whole_biases(program: Program) -> Program:
 
 
 def _rounded(node: Node) -> Node:
+    if isinstance(node, i.Programmable):
+        return _rounded_program(node)
     if not isinstance(node, i.IntLif):
         return node
     bias = node.bias_mant << node.bias_exp
@@ -33,9 +36,31 @@ def _rounded(node: Node) -> Node:
     return replace(node, bias_mant=whole, bias_exp=MEMBRANE_SHIFT)
 
 
+def _rounded_program(node: i.Programmable) -> i.Programmable:
+    """Programmable neurons add biases in two places."""
+    p, unit = node.params, 1 << MEMBRANE_SHIFT
+    if not np.any(p.bias % unit) and not np.any(p.current_bias % unit):
+        return node
+    bias, into = (np.rint(values / unit).astype(np.int64) * unit for values in (p.bias, p.current_bias))
+    return replace(node, params=replace(p, bias=bias, current_bias=into))
+
+
 def _change(old: Node, new: Node) -> Change:
-    assert isinstance(old, i.IntLif)
-    assert isinstance(new, i.IntLif)
-    off = float(np.abs(old.bias - new.bias).max()) / (1 << MEMBRANE_SHIFT)
-    text = f"{old.name}: biases rounded to whole currents, by up to {off:.3g}; its threshold is {old.vth}"
-    return Change(PASS, old.name, text, {"largest": off, "vth": old.vth})
+    off = max(float(np.abs(a - b).max()) for a, b in zip(_biases(old), _biases(new), strict=True))
+    text = f"{old.name}: biases rounded to whole currents, by up to {off:.3g}; its threshold is {_threshold(old):g}"
+    return Change(PASS, old.name, text, {"largest": off, "vth": _threshold(old)})
+
+
+def _biases(node: Node) -> tuple[Any, ...]:
+    """In current units."""
+    assert isinstance(node, i.IntLif | i.Programmable)
+    found = (node.bias,) if isinstance(node, i.IntLif) else (node.params.bias, node.params.current_bias)
+    return tuple(values / (1 << MEMBRANE_SHIFT) for values in found)
+
+
+def _threshold(node: Node) -> float:
+    """In current units; the least, where they differ."""
+    if isinstance(node, i.Programmable):
+        return float(node.params.threshold.min()) / (1 << MEMBRANE_SHIFT)
+    assert isinstance(node, i.IntLif)
+    return node.vth

@@ -11,8 +11,9 @@ import numpy as np
 
 from pumice.compiler.importing.cycles import loops, wiring
 from pumice.compiler.importing.nested import FlatGraph, flatten
-from pumice.compiler.importing.neurons import NEURONS, SAID
+from pumice.compiler.importing.neurons import NEURONS
 from pumice.compiler.importing.readings import Reading
+from pumice.compiler.importing.said import SAID
 
 QUIET = (nir.I, nir.LI, nir.CubaLI)  # neurons that never fire
 

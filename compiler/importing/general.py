@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from pumice.compiler import general_nodes as g
 from pumice.compiler.dialect import Extension
-from pumice.compiler.importing.neurons import NEURONS, Read, read_neuron, reading_of
+from pumice.compiler.importing.neurons import NEURONS, Read, read_neuron
 from pumice.compiler.importing.nodes import Site, check_numbers, import_standard, is_identity
 from pumice.compiler.importing.readings import Reading
 from pumice.compiler.importing.repairs import fitted, note
+from pumice.compiler.importing.said import reading_of
 from pumice.compiler.importing.windows import read_conv, read_pool
 from pumice.compiler.ir import Change
 from pumice.errors import InputError, UnsupportedNode

@@ -15,7 +15,8 @@ from pumice.compiler.importing.general import delay_steps, read_node
 from pumice.compiler.importing.nested import FlatGraph
 from pumice.compiler.importing.nodes import Site, import_standard, is_identity
 from pumice.compiler.importing.readings import Reading
-from pumice.compiler.importing.wires import Wires
+from pumice.compiler.importing.said import own_reading
+from pumice.compiler.importing.wires import Wires, reading_here
 from pumice.compiler.ir import Change, Node, Shape, TensorType, in_topological_order
 from pumice.errors import InputError, PumiceError
 
@@ -98,9 +99,10 @@ def _read(
         site = Site(name, (nodes[0].name,), (site.shapes[0],))
     if entry and entry.op:
         return [*nodes, import_extension(entry, site)], []
-    if reading is None:
+    meaning = reading or own_reading(node, entry)
+    if meaning is None:
         return [*nodes, import_standard(node, entry, site)], []
-    made, changes = read_node(node, entry, site, reading)
+    made, changes = read_node(node, entry, site, meaning)
     return [*nodes, made], changes
 
 
@@ -115,10 +117,11 @@ def _held(
     name: str, flat: FlatGraph, sources: tuple[str, ...], reading: Reading | None, shapes: Mapping[str, Shape]
 ) -> Made:
     """A Delay that closes a cycle: it reads what feeds it from earlier steps."""
-    assert reading is not None  # without a reading no Delay is held
     site = Site(name, sources, tuple(shapes[s] for s in sources))
     changes: list[Change] = []
-    steps = delay_steps(flat.nodes[name], site, reading, changes)
+    meaning = reading_here(flat, site, reading)
+    assert meaning is not None  # without one no Delay is held
+    steps = delay_steps(flat.nodes[name], site, meaning, changes)
     joined = [_sum(site, flat)] if len(sources) > 1 else []
     of = joined[0].name if joined else sources[0]
     return [*joined, g.Feedback(name, (), site.out(), name, of, steps)], changes

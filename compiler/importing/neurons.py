@@ -12,31 +12,15 @@ import numpy as np
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler.importing.nodes import Site
-from pumice.compiler.importing.readings import NIR, Reading
+from pumice.compiler.importing.readings import Reading
 from pumice.compiler.importing.repairs import fitted, note
 from pumice.compiler.ir import Change, Node
-from pumice.errors import InputError, UnsupportedNode
+from pumice.errors import InputError
 
-SAID = ("dt", "comparator", "reset")  # what the dialect says on a LIF
-RESETS = {"hard": "zero", "zero": "zero", "soft": "subtract", "subtract": "subtract"}
 ROUNDING = 1e-6  # float32 keeps r = tau / dt, and with it r dt / tau = 1, no better than this
 NEURONS = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
 
 Read = tuple[Node, list[Change]]
-
-
-def reading_of(node_says: Mapping[str, Any], reading: Reading, site: Site) -> Reading:
-    """`reading` with what the file itself says about a node in its place. A node that says all of it needs no reading."""
-    said = {key: node_says[key] for key in SAID if key in node_says}
-    if "reset" in said:
-        if said["reset"] not in RESETS:
-            raise UnsupportedNode(f"node {site.name!r}: reset {said['reset']!r}", f"known: {', '.join(RESETS)}")
-        said["reset"] = RESETS[said["reset"]]
-    try:
-        said |= {"dt": float(said["dt"])} if "dt" in said else {}
-        return replace(NIR if len(said) == len(SAID) else reading, **said)
-    except (InputError, TypeError, ValueError) as error:
-        raise UnsupportedNode(f"node {site.name!r}: {error}", "export it again") from error
 
 
 def read_neuron(node: Any, reading: Reading, site: Site) -> Read:

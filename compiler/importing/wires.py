@@ -11,7 +11,9 @@ import numpy as np
 from pumice.compiler.importing.cycles import Edge, cut_cycles, loops
 from pumice.compiler.importing.nested import FlatGraph
 from pumice.compiler.importing.neurons import NEURONS
+from pumice.compiler.importing.nodes import Site
 from pumice.compiler.importing.readings import Reading
+from pumice.compiler.importing.said import own_reading, reading_of
 from pumice.compiler.ir import Change
 from pumice.errors import UnsupportedNode
 
@@ -50,13 +52,22 @@ def lay_wires(flat: FlatGraph, reading: Reading | None) -> Wires:
     return Wires(sources, late, held, tuple(_change(edge, reading) for edge in sorted(cut)))
 
 
+def reading_here(flat: FlatGraph, site: Site, reading: Reading | None) -> Reading | None:
+    """What a node means: `reading` with the node's own words; without one, the node's own words where they are enough."""
+    node, entry = flat.nodes[site.name], flat.entries[site.name]
+    meaning = reading or own_reading(node, entry)
+    return meaning and reading_of(entry.attributes if entry else {}, meaning, site)
+
+
 def _held(flat: FlatGraph, reading: Reading | None) -> frozenset[str]:
     """The Delays of a step or more on cycles."""
-    if reading is None:
-        return frozenset()
     looping = frozenset().union(*loops(flat.sources))
-    delays = [n for n in flat.named(nir.Delay) if n in looping]
-    return frozenset(n for n in delays if np.all(np.rint(np.asarray(flat.nodes[n].delay) / reading.dt) >= 1))
+    return frozenset(n for n in flat.named(nir.Delay) if n in looping and _holds(n, flat, reading))
+
+
+def _holds(name: str, flat: FlatGraph, reading: Reading | None) -> bool:
+    meaning = reading_here(flat, Site(name, (), ()), reading)
+    return meaning is not None and bool(np.all(np.rint(np.asarray(flat.nodes[name].delay) / meaning.dt) >= 1))
 
 
 def _late_name(source: str, flat: FlatGraph) -> str:

@@ -83,8 +83,11 @@ def _netx(program: Program) -> tuple[bytes, Iterator[str]]:
 def _nir(program: Program, dt: float) -> tuple[bytes, Iterator[str]]:
     found = nir_program(program, dt)
     exact = "every layer fires in float as on the chip, within a sample"
-    lines = (f"{name}: float may differ from the chip: {why}" for name, why in found.rounded.items())
-    return nir_bytes(found.graph), lines if found.rounded else iter((exact,))
+    lines = [f"{name}: float may differ from the chip: {why}" for name, why in found.rounded.items()] or [exact]
+    lines += [
+        f"{name}: {said}: plain NIR does not say it, the file's metadata does" for name, said in found.beyond.items()
+    ]
+    return nir_bytes(found.graph), iter(lines)
 
 
 def _feed(program: Program) -> str:

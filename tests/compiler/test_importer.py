@@ -12,6 +12,7 @@ import pytest
 from networks import TinySpikformer, tiny_spikformer
 
 from pumice.compiler import float_nodes as f
+from pumice.compiler import general_nodes as g
 from pumice.compiler.dialect import annotation, extension
 from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.importing.nir_file import read_nir
@@ -61,13 +62,6 @@ def lif(**changes: Any) -> nir.LIF:
 NAN = np.full((8, 1, 3, 3), np.nan)
 BAD_NODES: list[tuple[str, Any, type[Exception], str]] = [
     ("lif0", lif(metadata={}), UnsupportedNode, "'lif0': the file does not say its dt, comparator, reset"),
-    ("lif0", lif(v_leak=np.ones((8, 4, 4))), UnsupportedNode, "'lif0': v_leak is not 0.0"),
-    (
-        "lif0",
-        lif(tau=np.arange(1, 129).reshape(8, 4, 4) * 1e-4),
-        UnsupportedNode,
-        "'lif0': tau differs between neurons",
-    ),
     ("conv0", nir.Conv2d((4, 4), NAN, 1, 1, 1, 1, np.zeros(8)), InputError, "'conv0': weight holds NaN"),
     (
         "conv0",
@@ -126,6 +120,16 @@ BAD_NODES += [
 def test_a_node_without_meaning_is_named(name: str, node: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         import_nir(replaced(name, node))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"v_leak": np.ones((8, 4, 4))}, {"tau": np.arange(1, 129).reshape(8, 4, 4) * 1e-4}]
+)
+def test_neurons_that_say_all_need_no_reading(changes: dict[str, Any]) -> None:
+    graph = import_nir(replaced("lif0", lif(**changes)))
+    assert isinstance(graph.nodes["lif0"], g.Neuron)
+    with pytest.raises(UnsupportedNode, match="'lif0': the file does not say its comparator, reset"):
+        import_nir(replaced("lif0", lif(metadata=annotation({"dt": 1e-4}), **changes)))
 
 
 def test_another_dialect_version_is_refused() -> None:

@@ -52,12 +52,32 @@ def rounded(net: Net) -> Net:
     return replace(net, program=whole_biases(net.program))
 
 
+def cuba(steps: int = 9, **changes: Any) -> Net:
+    """Two layers whose currents keep a half and a quarter of what they were. Weights are whole on the chip's grid, and so are the
+    thresholds; nothing has a bias, for Lava's goes to the membrane."""
+    rng = np.random.default_rng(5)
+
+    def layer(out: int, before: int) -> nir.Linear:
+        weight = rng.choice((-127.0, 0.0, 63.0, 64.0, 127.0), (out, before), p=(0.1, 0.2, 0.2, 0.2, 0.3))
+        weight[0, 0] = 127.0
+        return nir.Linear(weight)
+
+    def neurons(size: int, tau_syn: float) -> nir.CubaLIF:
+        values = {"tau_syn": tau_syn, "tau_mem": 4e-4, "r": 4.0, "v_leak": 0.0, "v_threshold": 254.0, "v_reset": 0.0}
+        values |= {"w_in": tau_syn / 1e-4} | changes
+        return nir.CubaLIF(**{name: np.full(size, value) for name, value in values.items()})
+
+    graph = chain((6,), (5,), a=layer(7, 6), n=neurons(7, 2e-4), b=layer(5, 7), m=neurons(5, 4e-4 / 3))
+    return compiled(graph, spikes((12, steps, 6), 9), reading("nir"))
+
+
 RNG = np.random.default_rng(11)
 QUICK: Mapping[str, Callable[[], Net]] = {
     "random-0": lambda: rounded(mixed(0)),
     "pools": lambda: rounded(pooled()),
     "real-maps": lambda: rounded(real_maps()),
     "ties-reached": lambda: tied(),
+    "currents-that-leak": lambda: cuba(),
 }
 MORE: Mapping[str, Callable[[], Net]] = {
     **{f"random-{seed}": lambda seed=seed: rounded(mixed(seed)) for seed in (2, 3, 4, 5, 6, 8, 14)},  # type: ignore[misc]
@@ -189,6 +209,24 @@ class LaterLif(i.IntLif):
     jitter: NDArray[Any] | None = None
 
 
+def program_of(steps: int = 9, **changes: Any) -> Program:
+    """`cuba`, with other parameters in its first layer."""
+    program = cuba(steps).program
+    node = program.graph.nodes["n"]
+    assert isinstance(node, i.Programmable)
+    arrays = {
+        k: np.full((1, 1), v) if isinstance(getattr(node.params, k), np.ndarray) else v for k, v in changes.items()
+    }
+    other = replace(node, params=replace(node.params, **arrays))
+    return replace(program, graph=replace(program.graph, nodes={**program.graph.nodes, "n": other}))
+
+
+def delayed() -> Program:
+    layers = {"a": dense(RNG, 5, 6), "n": lif((5,), 1.0), "d": nir.Delay(np.full(5, 2e-4)), "b": dense(RNG, 4, 5)}
+    graph = chain((6,), (4,), **layers, m=lif((4,), 1.0))
+    return whole_biases(compiled(graph, spikes((8, 5, 6), 1)).program)
+
+
 REFUSED: Mapping[str, tuple[Callable[[], Program], str]] = {
     "fine bias": (
         lambda: mixed(0).program,
@@ -212,6 +250,13 @@ REFUSED: Mapping[str, tuple[Callable[[], Program], str]] = {
         lambda: one_neuron((2, 4), 9, 3, neuron=LaterLif, jitter=np.ones(1)),
         "'n'.*its jitter cannot be said",
     ),
+    "a current's bias": (lambda: program_of(current_bias=64), "'n'.*its current has a bias"),
+    "a current that could wrap": (lambda: program_of(du=1, steps=300), "'n'.*its current can saturate"),
+    "a fine threshold": (lambda: program_of(threshold=65), "'n'.*threshold 65/64 is no whole current"),
+    "a current that leaks, and ties": (lambda: program_of(inclusive=True), "'n'.*fires at v >= threshold, and leaks"),
+    "a reset elsewhere": (lambda: program_of(v_reset=64), "'n'.*resets to another value than 0"),
+    "several spikes": (lambda: program_of(most=2), "'n'.*sends no single spikes"),
+    "a delay": (delayed, r"'d'.*is a delay"),
     "a threshold each": (lambda: one_neuron((2, 4), np.array([[9]]), 3), "'n'.*vth differs between"),  # type: ignore[arg-type]
     "lists by sign": (
         lambda: whole_biases(stack(1, (9, 8, 6), spikes((8, 7, 9), 1), signs="split").program),

@@ -15,7 +15,6 @@ from convert_networks import (
     compiled,
     dense,
     exported,
-    lif,
     mixed,
     one_neuron,
     pooled,
@@ -220,12 +219,6 @@ def spikformer() -> Program:
     return compile_nir(tiny_spikformer(config), images(config, 4), load_chip("loihi2"), CompileOptions(masks="off"))
 
 
-def reset_late() -> Program:
-    graph = chain((4,), (3,), d=dense(RNG, 3, 4), n=lif((3,), 1.0))
-    meaning = reading("nir", reset="subtract", reset_at="next")
-    return compiled(graph, spikes((8, 5, 4), 1), meaning).program
-
-
 def attending() -> Program:
     """An attention's neurons as the network's end."""
     program = spikformer()
@@ -243,7 +236,6 @@ def attending() -> Program:
 REFUSED: Mapping[str, tuple[Callable[[], Program], type[PumiceError], str]] = {
     "read-out": (spikformer, UnsupportedNode, "node 'time_mean'.*ends in a sum of currents"),
     "attention": (attending, UnsupportedNode, "SpikeMatmul.*has no form in NIR"),
-    "late reset": (reset_late, UnsupportedNode, "'n'.*reset 'next'"),
     "gate": (lambda: one_neuron((2, 4), 9, 3, gate_state="hold"), UnsupportedNode, "'n'.*mask"),
     "threshold 0": (lambda: one_neuron((2, 4), 0, 3), UnsupportedNode, "'n'.*threshold 0"),
 }
