@@ -75,8 +75,8 @@ def spikes(shape: Shape, seed: int) -> NDArray[np.float64]:
 def compiled(
     graph: nir.NIRGraph, samples: NDArray[Any], meaning: Reading | None = NIR, bits: int = 8, **options: Any
 ) -> Net:
-    """Compiled on all samples but the first three, which are left to run."""
-    options |= {"weight_bits": bits, "reading": meaning}
+    """Compiled on all samples but the first three, which are left to run; with one synapse a weight, as NetX has them."""
+    options = {"signs": "mixed", "synapses": 1, "weight_bits": bits, "reading": meaning} | options
     program = compile_nir(graph, samples[3:], load_chip("loihi2"), CompileOptions(**options))
     return Net(program, samples[:3])
 
@@ -172,9 +172,8 @@ def fires(size: int, threshold: float = 127.0, comparator: str = ">=") -> nir.IF
 def exported(file: str, framework: str) -> Net:
     """A network that a framework exported, on its stored input, that played backwards, and none of it."""
     x = case_arrays(file)["input"][None].astype(np.float64)
-    program = compile_nir(
-        read_nir(case_path(file)), x, load_chip("loihi2"), CompileOptions(reading=reading(framework, reset="zero"))
-    )
+    options = CompileOptions(reading=reading(framework, reset="zero"), signs="mixed", synapses=1)
+    program = compile_nir(read_nir(case_path(file)), x, load_chip("loihi2"), options)
     return Net(program, np.concatenate([x, x[:, ::-1], 0 * x]))
 
 
