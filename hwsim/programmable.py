@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.hwsim.arith import MEMBRANE_SHIFT, Ints, Reset, after_spikes, decay, saturate, shifted
+from pumice.hwsim.arith import MEMBRANE_SHIFT, Ints, LifParams, Reset, after_spikes, decay, saturate, shifted
 
 NO_FLOOR = -(1 << 24)  # below any membrane
 
@@ -45,6 +45,24 @@ class NeuronParams:
     def begin(self, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
         """(u, v) of a population before a sample's first step."""
         return np.broadcast_to(self.current_start, shape), np.broadcast_to(self.start, shape)
+
+
+def program_of(lif: LifParams, axes: int) -> NeuronParams:
+    """LIF neurons of `axes` axes that keep nothing of their current, as programmable ones: the same spikes and membranes."""
+    one = np.ones((1,) * axes, np.int64)
+    return NeuronParams(
+        threshold=one * (lif.vth << MEMBRANE_SHIFT),
+        dv=one * lif.dv,
+        du=one * (lif.du + 1),
+        bias=lif.bias,
+        current_bias=0 * one,
+        start=0 * one,
+        current_start=0 * one,
+        v_reset=0 * one,
+        floor=one * NO_FLOOR,
+        reset=lif.reset,
+        inclusive=lif.inclusive,
+    )
 
 
 def neuron_step(u: Ints, v: Ints, a_in: Ints, p: NeuronParams) -> tuple[Ints, Ints, Ints]:

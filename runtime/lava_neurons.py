@@ -11,7 +11,8 @@ from pumice.compiler import int_nodes as i
 from pumice.hwsim import arith
 from pumice.hwsim.lava.memoryless import Levels, Membrane
 from pumice.hwsim.lava.neurons import GatedLif, Readout
-from pumice.hwsim.lava.own_lif import OwnLif, Programmable
+from pumice.hwsim.lava.programmable import Programmable
+from pumice.hwsim.programmable import program_of
 from pumice.runtime.lava_network import Network, joined, size, summed
 
 
@@ -21,7 +22,7 @@ def add_neurons(network: Network, node: i.Neurons) -> Any:
         case i.IntLif():
             if node.gate_state != "":
                 return add_gated_lif(network, node)
-            return add_lif(network, node) if node.params.stock else add_own_lif(network, node)
+            return add_lif(network, node) if node.params.stock else add_programmable(network, node)
         case i.Programmable():
             return add_programmable(network, node)
         case i.Levels():
@@ -49,23 +50,12 @@ def add_lif(network: Network, node: i.IntLif) -> Any:
     return joined(network, node, lif.s_out, lif.a_in)
 
 
-def add_own_lif(network: Network, node: i.IntLif) -> Any:
-    """Ours: they subtract their threshold, or compare with `>=`."""
-    own = OwnLif(
-        shape=node.out.shape,
-        params=node.params,
-        timesteps=network.job.graph.timesteps,
-        lag=network.lag(node),
-        name=node.name,
-    )
-    return joined(network, node, own.s_out, own.a_in)
-
-
-def add_programmable(network: Network, node: i.Programmable) -> Any:
-    """Ours: programmable neurons."""
+def add_programmable(network: Network, node: i.IntLif | i.Programmable) -> Any:
+    """Ours: programmable neurons, and LIF neurons that subtract their threshold, or compare with `>=`."""
+    params = program_of(node.params, len(node.out.shape)) if isinstance(node, i.IntLif) else node.params
     own = Programmable(
         shape=node.out.shape,
-        params=node.params,
+        params=params,
         timesteps=network.job.graph.timesteps,
         lag=network.lag(node),
         name=node.name,

@@ -13,6 +13,7 @@ import nir
 import numpy as np
 import pytest
 from convert_networks import Net, pooled, residual, tied
+from converted_files import payloads, written
 from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 from random_graphs import RandomGraph, random_graphs
@@ -20,10 +21,9 @@ from small_graphs import chain
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import read_artifact, write_artifact
-from pumice.compiler.exporting.nir_program import NirProgram, nir_bytes, nir_program
+from pumice.compiler.exporting.nir_program import nir_program
 from pumice.compiler.importing.ambiguity import open_question
 from pumice.compiler.importing.importer import import_nir
-from pumice.compiler.importing.nir_file import read_nir_file
 from pumice.compiler.importing.readings import READINGS, Reading, reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
@@ -44,22 +44,6 @@ BY_SEED = settings(
     suppress_health_check=list(HealthCheck),
 )
 Values = Mapping[str, NDArray[Any]]
-
-
-def payloads(net: Net) -> NDArray[np.float64]:
-    """What the file takes for the program's samples."""
-    node = next(n for n in net.program.graph.nodes.values() if isinstance(n, i.GradedInput))
-    found: NDArray[np.float64] = np.clip(np.rint(net.samples * node.scale), node.out.low, node.out.high)
-    return found
-
-
-def written(net: Net, folder: Path) -> tuple[NirProgram, nir.NIRGraph]:
-    """The export, and its file read back with NIR's type check."""
-    made = nir_program(net.program)
-    (folder / "net.nir").write_bytes(nir_bytes(made.graph))
-    file = read_nir_file(folder / "net.nir")
-    assert not file.repairs, "nir.read refused it"
-    return made, file.graph
 
 
 def in_float(net: Net, graph: nir.NIRGraph, meaning: Reading | None = None) -> Values:

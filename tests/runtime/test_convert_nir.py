@@ -25,17 +25,17 @@ from convert_networks import (
     tied,
     tokens,
 )
+from converted_files import payloads, written
 from networks import TinySpikformer, images, tiny_spikformer
 from numpy.typing import NDArray
 from small_graphs import chain
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.dialect import read_extension
-from pumice.compiler.exporting.nir_program import NirProgram, nir_bytes, nir_program
+from pumice.compiler.exporting.nir_program import nir_bytes, nir_program
 from pumice.compiler.exporting.whole_biases import whole_biases
 from pumice.compiler.importing.ambiguity import open_question
 from pumice.compiler.importing.importer import import_nir
-from pumice.compiler.importing.nir_file import read_nir_file
 from pumice.compiler.importing.readings import NIR, reading
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
@@ -50,22 +50,6 @@ RNG = np.random.default_rng(12)
 
 def rounded(net: Net) -> Net:
     return replace(net, program=whole_biases(net.program))
-
-
-def payloads(net: Net) -> NDArray[np.float64]:
-    """What the file takes for the program's samples."""
-    node = next(n for n in net.program.graph.nodes.values() if isinstance(n, i.GradedInput))
-    found: NDArray[np.float64] = np.clip(np.rint(net.samples * node.scale), node.out.low, node.out.high)
-    return found
-
-
-def written(net: Net, folder: Path) -> tuple[NirProgram, nir.NIRGraph]:
-    """The export, and the file read back with NIR's type check."""
-    made = nir_program(net.program)
-    (folder / "net.nir").write_bytes(nir_bytes(made.graph))
-    file = read_nir_file(folder / "net.nir")
-    assert not file.repairs, "nir.read refused it"
-    return made, file.graph
 
 
 def alike(net: Net, graph: nir.NIRGraph) -> dict[str, NDArray[np.bool_]]:
