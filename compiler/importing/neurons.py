@@ -17,6 +17,7 @@ from pumice.compiler.importing.repairs import fitted, note
 from pumice.compiler.ir import Change, Node
 from pumice.errors import InputError
 
+FRACTION = 64
 ROUNDING = 1e-6  # float32 keeps r = tau / dt, and with it r dt / tau = 1, no better than this
 NEURONS = (nir.I, nir.IF, nir.LI, nir.LIF, nir.CubaLI, nir.CubaLIF)
 
@@ -100,7 +101,14 @@ def _leaky(
         scale = {"one": np.ones_like(leak), "leak": leak, "decayed": 1 - leak}[kind]
         if np.any(factor != 1):
             changes.append(note(site, f"{name} = {_range(factor)} is not read: input gain {kind!r}"))
-    return g.Leak(1 - leak, scale, leak * rest, np.zeros_like(leak))
+    return g.Leak(_binary(1 - leak), scale, leak * rest, np.zeros_like(leak))
+
+
+def _binary(keep: g.Floats) -> g.Floats:
+    """Decays that miss a short binary fraction (a half, three quarters) by no more than the file's rounding, as that fraction:
+    the framework's own is exact there, and only then are exact ties kept."""
+    near = np.rint(keep * FRACTION) / FRACTION
+    return np.where(np.abs(keep - near) <= ROUNDING / 10, near, keep)
 
 
 def _snapped(gain: g.Floats, what: str, site: Site, changes: list[Change]) -> g.Floats:

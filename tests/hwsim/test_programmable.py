@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from pumice.hwsim import arith
-from pumice.hwsim.programmable import NO_FLOOR, NeuronParams, neuron_step, thresholds_in
+from pumice.hwsim.programmable import NO_FLOOR, NeuronParams, neuron_step, program_of, thresholds_in
 
 NEURONS, STEPS = 16, 7
 V_MAX = arith.STATE_LIMIT - 1
@@ -48,7 +48,7 @@ def test_without_memory_of_their_current_they_are_the_lif_of_the_chip(
     reset: arith.Reset, currents: NDArray[np.int64], vth: int, dv: int, bias: int, inclusive: bool
 ) -> None:
     lif = arith.LifParams(vth, dv, one(bias), reset=reset, inclusive=inclusive)
-    sent, membranes = run(plain(vth << 6, dv, bias=one(bias), reset=reset, inclusive=inclusive), currents)
+    sent, membranes = run(program_of(lif, 1), currents)
     u = v = np.zeros(NEURONS, np.int64)
     for t, a_in in enumerate(currents):
         u, v, spikes = arith.lif_step(u, v, a_in, lif)

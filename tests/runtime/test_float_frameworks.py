@@ -44,6 +44,18 @@ def test_snntorch_leaky(mechanism: str, late: bool, options: dict[str, str]) -> 
     assert np.array_equal(made, wanted)
 
 
+@pytest.mark.parametrize("beta", [0.25, 0.5, 0.75, 0.875])
+def test_a_file_s_float32_keeps_the_ties_of_a_binary_beta(beta: float) -> None:
+    """snnTorch writes tau = dt / (1 - beta) in float32; its own beta is exact, and so are its ties."""
+    snn = pytest.importorskip("snntorch")
+    x = np.random.default_rng(0).integers(-4, 9, (200, 40, 6)) / 16
+    wanted = stepped(snn.Leaky(beta, threshold=0.5, init_hidden=True, reset_mechanism="zero", reset_delay=False), x)
+    dt, half = np.float32(DT), np.full(6, 0.5, np.float32)
+    steps = np.full(6, 1 / (np.float32(1) - np.float32(beta)), np.float32)
+    node = lif((6,), tau=steps * dt, r=steps * dt / dt, v_threshold=half)
+    assert np.array_equal(ran(chain((6,), (6,), n=node), x, "snntorch", reset="zero")["n"], wanted)
+
+
 @pytest.mark.parametrize(("mechanism", "late", "options"), RESETS)
 def test_snntorch_synaptic(mechanism: str, late: bool, options: dict[str, str]) -> None:
     snn = pytest.importorskip("snntorch")
