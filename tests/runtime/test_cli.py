@@ -96,7 +96,7 @@ BAD: list[tuple[list[str], str]] = [
     (["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--weight-bits", "9"], "weight bits 9/8"),
     (
         ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--signs", "plus"],
-        "unknown signs 'plus' — choose one of mixed, split",
+        "unknown signs 'plus' — choose one of auto, mixed, split",
     ),
     (
         ["compile", "net.nir", "-o", "o.pumice", "--calibration", "cal.npy", "--synapses", "5"],
