@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,25 @@ from numpy.typing import NDArray
 
 from pumice.compiler.evaluate import conv as float_conv
 from pumice.compiler.float_nodes import Conv
+from pumice.compiler.importing.readings import reading
 from pumice.compiler.ir import TensorType
 from pumice.compiler.moments import membrane_moments
-from pumice.compiler.scale_search import FACTORS, Part, error_variance, fitting_scale, membrane_error, scales_by_error
+from pumice.compiler.options import CompileOptions
+from pumice.compiler.scale_search import (
+    FACTORS,
+    Part,
+    error_variance,
+    exact_scale,
+    fitting_scale,
+    membrane_error,
+    scales_by_error,
+)
 from pumice.compiler.weight_grid import WeightGrid
 from pumice.hwsim.arith import ACTIVATION_LIMIT, ONE_SYNAPSE, Signs, synapse_counts, synapse_lists, ungrouped
 
 Floats = NDArray[np.float64]
 KEEP, CURRENT_KEEP = 0.75, 0.5
+PLAIN = Part(np.zeros((1, 1, 1, 1)), 1, 1.0, (0, 1), lambda: np.zeros((1, 1, 1)), lambda w: w)
 GRIDS = [WeightGrid(8, signs, synapses) for signs in ONE_SYNAPSE for synapses in (1, 2, 3, 4)]
 
 
@@ -131,3 +143,41 @@ def test_a_layer_without_weights_has_a_scale(signs: Signs) -> None:
     part = part_of(np.random.default_rng(2), 1)
     empty = replace(part, weight=0 * part.weight)
     assert next(scales_by_error((empty,), WeightGrid(8, signs), float)) > 0
+
+
+@given(st.lists(st.integers(-127, 127), min_size=4, max_size=40), st.floats(1e-3, 10.0), st.sampled_from([1, 3]))
+def test_weights_that_lie_on_a_grid_keep_it(whole: list[int], step: float, synapses: int) -> None:
+    """Also in float32, as files store them; and in one synapse each, which holds them."""
+    weight = (np.array([*whole, 1]) * step).astype(np.float32).astype(np.float64).reshape(-1, 1, 1, 1)
+    grid = WeightGrid(8, "split", synapses)
+    scale = exact_scale((replace(PLAIN, weight=weight),), grid)
+    assert scale is not None
+    made, clipped = grid.nearest(weight * scale)
+    assert clipped == 0
+    assert np.allclose(made, weight * scale, atol=1e-3)
+    assert np.abs(made).max() <= 255
+
+
+def test_trained_weights_lie_on_no_grid() -> None:
+    weight = np.random.default_rng(0).normal(size=(40, 3, 3, 3))
+    assert exact_scale((replace(PLAIN, weight=weight),), WeightGrid(8, "split", 3)) is None
+    assert exact_scale((replace(PLAIN, weight=0 * weight),), WeightGrid(8)) is None
+
+
+FOREIGN: dict[str, Any] = {"reading": reading("snntorch", reset="zero")}
+
+
+@pytest.mark.parametrize(
+    ("said", "grid"),
+    [
+        ({}, WeightGrid(8, "mixed", 1)),
+        ({"signs": "split"}, WeightGrid(8, "split", 1)),
+        (FOREIGN, WeightGrid(8, "split", 3)),
+        (FOREIGN | {"signs": "mixed"}, WeightGrid(8, "mixed", 1)),
+        (FOREIGN | {"synapses": 2}, WeightGrid(8, "split", 2)),
+        (FOREIGN | {"weight_bits": 6}, WeightGrid(6, "split", 1)),
+    ],
+)
+def test_what_auto_stands_for(said: dict[str, Any], grid: WeightGrid) -> None:
+    """The plainest for our own dialect; for another framework's file what keeps its spikes (decision 0016)."""
+    assert CompileOptions(**said).weights == grid
