@@ -24,11 +24,11 @@ from pumice.runtime.reference import Reference
 
 STEPS, SAMPLES, SEEDS = 10, 100, (0, 1, 2)
 FLOORS = (
+    0.995,
     0.99,
-    0.97,
-    0.95,
+    0.98,
 )  # of the spikes of a network's layers in order; each inherits what those before it differ in
-BEYOND_CHANCE = 0.85  # Cohen's kappa: 0 for spikes of the right rate at the wrong places
+BEYOND_CHANCE = 0.95  # Cohen's kappa: 0 for spikes of the right rate at the wrong places
 
 pytestmark = pytest.mark.filterwarnings("ignore:nirtorch:DeprecationWarning")
 
