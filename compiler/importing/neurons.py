@@ -108,7 +108,8 @@ def _binary(keep: g.Floats) -> g.Floats:
     """Decays that miss a short binary fraction (a half, three quarters) by no more than the file's rounding, as that fraction:
     the framework's own is exact there, and only then are exact ties kept."""
     near = np.rint(keep * FRACTION) / FRACTION
-    return np.where(np.abs(keep - near) <= ROUNDING / 10, near, keep)
+    close = (np.abs(keep - near) <= ROUNDING / 10) & (near > 0) & (near < 1)  # a leak is never nothing, nor all
+    return np.where(close, near, keep)
 
 
 def _snapped(gain: g.Floats, what: str, site: Site, changes: list[Change]) -> g.Floats:

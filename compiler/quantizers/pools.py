@@ -32,8 +32,8 @@ def quantize_sum_pool(node: f.SumPool, c: Context) -> Made:
 
 
 def counted_output(name: str, c: Context) -> Made:
-    """For neurons that are the network's output: a read-out with one counter a neuron, which adds up what it sends over a
-    sample's timesteps."""
+    """For a network that does not end in a mean over time: a read-out with one counter a neuron, which adds up what the last node
+    sends over a sample's timesteps."""
     source = c.done[name]
     outputs = int(np.prod(source.out.shape))
     flat = i.Reshape(f"{name}.outputs", (name,), replace(source.out, shape=(outputs, 1)), source.source)
@@ -42,5 +42,6 @@ def counted_output(name: str, c: Context) -> Made:
     total = TensorType((outputs,), "graded", -arith.STATE_LIMIT + 1, arith.STATE_LIMIT - 1)
     scale = 1 / scale_of(name, c.done)
     counts = i.Readout(f"{name}.counts", (current.name,), total, source.source, np.zeros(outputs, np.int64), scale)
-    text = f"{name}: the network ends in spikes; its output is their number over {c.graph.timesteps} steps, a neuron"
+    sent = "spikes" if source.out.dtype == "spike" else "payloads"
+    text = f"{name}: the network ends in {sent}; its output is their sum over {c.graph.timesteps} steps, a neuron"
     return [(flat, None), (current, None), (counts, Change(PASS, name, text, {"outputs": outputs}))]

@@ -136,9 +136,10 @@ def _change(neuron: g.Neuron, fit: LayerFit, what: str, error: str) -> Change:
     membrane = fit.observed_membrane.bit_length()
     assert isinstance(fit.neurons, ProgramIntegers)
     p = fit.neurons.params
+    kind = "programmable neurons" if p.most else "neurons that send their membrane"
     text = (
-        f"{neuron.name}: programmable neurons, scale {fit.neurons.scale:.4g}, {_said(p)}, worst accumulator {bits} of 17 bits "
-        f"(seen {seen}), membrane seen {membrane} of 23 bits, {fit.clipped} weights clipped, {what} {error}"
+        f"{neuron.name}: {kind}, scale {fit.neurons.scale:.4g}, {_said(p)}, worst accumulator {bits} of 17 bits (seen {seen}), "
+        f"membrane seen {membrane} of 23 bits, {fit.clipped} weights clipped, {what} {error}"
     )
     data = {"scale": fit.neurons.scale, "mismatch": fit.mismatch, "clipped_weights": fit.clipped, "most_spikes": p.most}
     return Change(PASS, neuron.name, text, data | {"worst_current_bits": bits, "observed_current_bits": seen})

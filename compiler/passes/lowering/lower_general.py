@@ -25,13 +25,31 @@ from pumice.compiler.passes.lowering.neurons import (
     without_gain,
 )
 from pumice.compiler.passes.lowering.reshapes import sink_below_neurons, sink_below_sums
-from pumice.compiler.passes.lowering.rewriting import rewritten
+from pumice.compiler.passes.lowering.rewriting import Rule, rewritten
 from pumice.compiler.passes.lowering.shared_layers import split_on_cycles
 from pumice.compiler.passes.lowering.time_constants import check_time_constants
 from pumice.errors import UnsupportedNode
 from pumice.hwsim.spec import ChipSpec
 
 Readers = Mapping[str, list[Node]]
+RULES: tuple[Mapping[Rule, str], ...] = (
+    {
+        take_late_biases: "takes the bias that reaches it a step late, and starts as far below 0 as it adds in the first step"
+    },
+    {
+        move_before_layer: "delays what the layer before it reads; the same, for that layer has no bias",
+        join_delays: "its delay and the one before it are one",
+    },
+    {split_on_cycles: "synapses of their own for each of its readers, as it lies on a cycle"},
+    {
+        sink_below_sums: "adds currents in the shape in which they come",
+        sink_below_neurons: "neurons in the shape in which their currents come",
+    },
+    {
+        synapses_of_sums: "what it adds as it is comes over synapses of weight 1",
+        synapses_of_neurons: "reads what comes as it is over synapses of weight 1",
+    },
+)
 MOST_AXES = 3  # of a layer of neurons: channels, rows, columns
 
 
@@ -55,11 +73,8 @@ class LowerGeneral:
                 changes.append(Change(self.name, node.name, f"{node.name}: {type(node).__name__} becomes {kinds}"))
         lowered = rebuilt(graph, nodes, graph.stage, changes)
         check_cycles(lowered)
-        lowered = rewritten(lowered, take_late_biases)
-        lowered = rewritten(lowered, move_before_layer, join_delays)
-        lowered = rewritten(lowered, split_on_cycles)
-        lowered = rewritten(lowered, sink_below_sums, sink_below_neurons)
-        lowered = rewritten(lowered, synapses_of_sums, synapses_of_neurons)
+        for rules in RULES:
+            lowered = rewritten(lowered, rules)
         check_time_constants(lowered)
         return lowered
 

@@ -6,29 +6,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pumice.compiler import general_nodes as g
-from pumice.compiler.ir import Graph, Node, in_topological_order, of_feedback
+from pumice.compiler.ir import Change, Graph, Node, in_topological_order, of_feedback
 
 Nodes = dict[str, Node]
 Rule = Callable[[Node, Graph, Mapping[str, list[Node]]], Nodes | None]
 
 
-def rewritten(graph: Graph, *rules: Rule) -> Graph:
+def rewritten(graph: Graph, rules: Mapping[Rule, str]) -> Graph:
     """`graph` after every rule has been applied wherever it can be. A rule is given a node, the graph and its readers, and
-    returns nodes to add or to put in place of those of the same name, or None. What nothing reads any more is left out."""
+    returns nodes to add or to put in place of those of the same name, or None. What nothing reads any more is left out.
+    rules: each with what the log says of a node that it was applied to."""
     while True:
         readers = graph.consumers()
-        changed = next(
+        found = next(
             (
-                made
+                (node, said, made)
                 for node in graph.nodes.values()
-                for rule in rules
+                for rule, said in rules.items()
                 if (made := rule(node, graph, readers)) is not None
             ),
             None,
         )
-        if changed is None:
+        if found is None:
             return graph
-        graph = alive(replace(graph, nodes=in_topological_order({**graph.nodes, **changed})))
+        node, said, made = found
+        change = Change("lower-nir", node.name, f"{node.name}: {said}")
+        nodes = in_topological_order({**graph.nodes, **made})
+        graph = alive(replace(graph, nodes=nodes, log=(*graph.log, change)))
 
 
 def alive(graph: Graph) -> Graph:
