@@ -79,6 +79,7 @@ def dumps(program: Program) -> bytes:
             "output": graph.output,
             "timesteps": graph.timesteps,
             "encoding": graph.encoding,
+            **({"outputs": [list(pair) for pair in graph.outputs]} if len(graph.outputs) > 1 else {}),
         },
         "mapping": {
             "cores": [[asdict(part) for part in slices] for slices in program.mapping.cores],
@@ -188,7 +189,8 @@ def _program(manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Prog
     g, m = manifest["graph"], manifest["mapping"]
     nodes = {entry["name"]: _node(entry, tensors) for entry in g["nodes"]}
     log = tuple(Change(c["by"], c["node"], c["text"], c["data"]) for c in manifest["report"])
-    graph = Graph(in_topological_order(nodes), g["output"], "balanced", g["timesteps"], g["encoding"], log)
+    outputs = tuple((str(name), str(node)) for name, node in g.get("outputs", ()))
+    graph = Graph(in_topological_order(nodes), g["output"], "balanced", g["timesteps"], g["encoding"], log, outputs)
     cores = tuple(tuple(_slice(part) for part in slices) for slices in m["cores"])
     mapping = CoreMapping(cores, tuple(Site(**site) for site in m["sites"]))
     chip = ChipSpec(**manifest["chip"])

@@ -75,6 +75,11 @@ class Graph:
     log: tuple[Change, ...] = ()
     outputs: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The nodes whose values are the network's outputs, the first one first."""
+        return (self.output, *(node for _, node in self.outputs[1:]))
+
     def consumers(self) -> dict[str, list[Node]]:
         """For each node name, the nodes that read it, a feedback among them."""
         readers: dict[str, list[Node]] = {name: [] for name in self.nodes}

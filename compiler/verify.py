@@ -47,8 +47,9 @@ def inputs_exist(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield f"{at(node)} reads {node.of!r}, which does not exist"
         yield from (f"{at(node)} reads {name!r}, which is not before it" for name in node.inputs if name not in seen)
         seen.add(node.name)
-    if graph.output not in seen:
-        yield f"the output {graph.output!r} does not exist"
+    for name in graph.ends:
+        if name not in seen:
+            yield f"the output {name!r} does not exist"
 
 
 def float_values_only(graph: Graph, chip: ChipSpec) -> Iterator[str]:

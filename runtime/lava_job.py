@@ -14,7 +14,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.passes.balance_delays import depths
 from pumice.errors import RunError
-from pumice.runtime.recording import record_dtype, recorded
+from pumice.runtime.recording import further, record_dtype, recorded
 from pumice.runtime.result import RunResult
 
 SynapseProcess = Literal["sparse", "conv"]
@@ -77,6 +77,7 @@ def collect(job: Job) -> RunResult:
         outputs=total,
         logits=total * readout.scale,
         spikes={node.name: values[node.name] for node in recorded(graph) if node.name in values},
+        named=further(graph, values),
         masks={
             node.name: mask_of(job, node, values) for node in graph.nodes.values() if isinstance(node, i.MaskSource)
         },

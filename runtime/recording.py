@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import origin
@@ -12,17 +14,16 @@ from pumice.compiler.ir import Graph, Node
 
 
 def recorded(graph: Graph) -> list[Node]:
-    """Layers that spike, or send levels or their membranes; and the stream that is the network's output, if it is one."""
+    """Layers that spike, or send levels or their membranes; and the streams that are the network's outputs."""
     kinds = (i.IntLif, i.Programmable, i.Levels)
-    last = output_stream(graph)
-    return [
-        n for n in graph.nodes.values() if isinstance(n, kinds) or (n is last and isinstance(n, i.Membrane | i.Sum))
-    ]
+    streams = [output_stream(name, graph) for name in graph.ends]
+    last = {node.name for node in streams if isinstance(node, i.Membrane | i.Sum)}
+    return [n for n in graph.nodes.values() if isinstance(n, kinds) or n.name in last]
 
 
-def output_stream(graph: Graph) -> Node | None:
-    """What the read-out of a general network adds up over time, value by value; None where it reads a layer's synapses."""
-    node = graph.nodes[graph.output]
+def output_stream(name: str, graph: Graph) -> Node | None:
+    """What a read-out of a general network adds up over time, value by value; None where it reads a layer's synapses."""
+    node = graph.nodes[name]
     while node.inputs and isinstance(node, i.Readout | i.Delay):
         node = graph.nodes[node.inputs[0]]
     return origin(node.inputs[0], graph) if isinstance(node, i.OneToOne) else None
@@ -31,3 +32,17 @@ def output_stream(graph: Graph) -> Node | None:
 def record_dtype(node: Node) -> type[np.signedinteger[Any]] | type[np.unsignedinteger[Any]]:
     """A byte for spikes and levels; more for membranes and streams."""
     return np.uint8 if node.out.low >= 0 and node.out.high <= 255 else np.int32
+
+
+def readouts(graph: Graph) -> list[tuple[str, i.Readout]]:
+    """The read-outs of a network's outputs, with the names of the outputs where there are several; the first one first."""
+    names = [name for name, _ in graph.outputs] if len(graph.outputs) > 1 else ["output"]
+    found = [graph.nodes[name] for name in graph.ends]
+    return [(name, node) for name, node in zip(names, found, strict=True) if isinstance(node, i.Readout)]
+
+
+def further(graph: Graph, totals: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    """Of a network of several outputs the totals [B, K] of each, by its name. totals: running ones [T, B, K] by read-out."""
+    if len(graph.ends) == 1:
+        return {}
+    return {name: totals[node.name][-1].astype(np.int64) for name, node in readouts(graph)}

@@ -25,7 +25,7 @@ from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counting, count_samples, merged
 from pumice.runtime.neurons import State, active_neurons, begin, run_memoryless, run_readout, run_stateful
-from pumice.runtime.recording import record_dtype, recorded
+from pumice.runtime.recording import further, record_dtype, recorded
 from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
 
@@ -66,6 +66,7 @@ class Reference:
             spikes={node.name: values[node.name].astype(record_dtype(node)) for node in kept},
             masks={n.name: values[n.name].astype(np.bool_) for n in mask_nodes(program)},
             counts=count_samples(program, Counting(values, active)) if self.counts else None,
+            named=further(program.graph, values),
         )
 
 
@@ -210,6 +211,7 @@ def joined(parts: list[RunResult]) -> RunResult:
         spikes={name: np.concatenate([p.spikes[name] for p in parts], axis=1) for name in first.spikes},
         masks={name: np.concatenate([p.masks[name] for p in parts], axis=1) for name in first.masks},
         counts=merged([p.counts for p in parts if p.counts is not None]),
+        named={name: np.concatenate([p.named[name] for p in parts]) for name in first.named},
     )
 
 

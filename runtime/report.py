@@ -8,7 +8,7 @@ import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.partition import utilisation
-from pumice.compiler.passes.balance_delays import depths, latency_steps
+from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.program import Program
 from pumice.hwsim.counters import CountTable
 from pumice.hwsim.energy import energy_per_sample, load_profile, profile_names
@@ -24,7 +24,7 @@ def report_dict(program: Program) -> dict[str, Any]:
         "chips": program.mapping.chips,
         "latency_steps": latency_steps(program.graph),
         "interval_steps": program.graph.timesteps,
-        "depth": depths(program.graph)[program.graph.output],
+        "depth": latency_steps(program.graph) - program.graph.timesteps,
         "utilisation": core_utilisation(program),
         "unchecked_limits": list(program.chip.unchecked()),
     }

@@ -20,8 +20,8 @@ class RunResult:
     itself is in `spikes`.
 
     spikes: per layer, what it sent in each step, [T, B, C, …] (empty unless recorded): spikes and levels as uint8, membranes as
-    int32. masks: per mask node, [T, B, N] (as spikes).
-    counts: per layer, core and step, summed over samples; None where the backend does not count.
+    int32. masks: per mask node, [T, B, N] (as spikes). counts: per layer, core and step, summed over samples; None where the
+    backend does not count. named: of a network of several outputs, the totals [B, K] of each by its name; `outputs` is the first.
     """
 
     outputs: NDArray[np.int64]
@@ -29,6 +29,7 @@ class RunResult:
     spikes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     masks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     counts: CountTable | None = None
+    named: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     @property
     def predictions(self) -> NDArray[np.int64]:

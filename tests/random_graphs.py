@@ -1,4 +1,4 @@
-"""Random NIR graphs of all primitives: a chain with residual and recurrent edges, up to 12 nodes."""
+"""Random NIR graphs of all primitives: a chain with residual and recurrent edges, up to 12 nodes, one or two outputs."""
 
 from __future__ import annotations
 
@@ -64,8 +64,12 @@ def random_graphs(draw: st.DrawFn) -> RandomGraph:
     nodes["output"] = nir.Output(np.array(shapes[-1]))
     edges = set(pairwise(nodes))
     for late in draw(st.lists(st.booleans(), max_size=3)):
-        edge = _extra_edge(draw, list(nodes)[1:-1], shapes, late)
+        edge = _extra_edge(draw, [name for name in nodes if name[0] == "n"], shapes, late)
         edges |= {edge} if edge else set()
+    if draw(st.integers(0, 4)) == 0:
+        number = draw(st.integers(0, len(shapes) - 2))
+        nodes["second"] = nir.Output(np.array(shapes[number + 1]))
+        edges.add((f"n{number}", "second"))
     name = draw(st.sampled_from(sorted(READINGS)))
     recurrence = draw(st.sampled_from(["zero", "bias"]))
     return RandomGraph(wired(nodes, sorted(edges)), reading(name, dt=DT, recurrence=recurrence), shape)

@@ -47,6 +47,8 @@ def counted_end(graph: Graph) -> Node:
     Raises UnsupportedNode for a network that ends in a sum of currents over time.
     """
     end = graph.nodes[graph.output]
+    if len(graph.ends) > 1:
+        raise refusal(end, f"the network has {len(graph.ends)} outputs", "convert takes networks of one")
     before = graph.nodes[end.inputs[0]] if end.inputs else end
     counts = isinstance(end, i.Readout) and not np.any(end.offset)
     if not counts or not isinstance(before, i.OneToOne | i.IntLif):

@@ -31,7 +31,7 @@ class BalanceDelays:
                 inputs.append(delayed.name)
             placed = replace(node, at=depth[node.name]) if isinstance(node, i.Past | i.Feedback) else node
             nodes[node.name] = replace(placed, inputs=tuple(inputs))
-        steps = depth[graph.output]
+        steps = max(depth[name] for name in graph.ends)
         added = sum(isinstance(n, i.Delay) for n in nodes.values())
         text = f"{added} delays; the first frame reaches the read-out after {steps} steps, samples follow every {graph.timesteps}"
         change = Change(self.name, graph.output, text, {"depth": steps, "delays": added, "interval": graph.timesteps})
@@ -108,5 +108,6 @@ def axon_delays(node: i.Past | i.Feedback, depth: Mapping[str, int]) -> i.Ints:
 
 
 def latency_steps(graph: Graph) -> int:
-    """Timesteps from a sample's first frame to its complete read-out."""
-    return depths(graph)[graph.output] + graph.timesteps
+    """Timesteps from a sample's first frame to its complete read-outs."""
+    depth = depths(graph)
+    return max(depth[name] for name in graph.ends) + graph.timesteps

@@ -68,11 +68,18 @@ class Quantize:
             for new, change in _convert(node, c):
                 c.done[new.name] = new
                 changes += [change] if change else []
-        if self.wanted is None and not isinstance(graph.nodes[graph.output], f.TimeMean):
-            for new, change in counted_output(graph.output, c):
+        if self.wanted is not None:
+            return rebuilt(graph, c.done.values(), "quantized", changes, output=list(c.done)[-1])
+        readouts = {}
+        for name in dict.fromkeys(graph.ends):
+            made = [] if isinstance(graph.nodes[name], f.TimeMean) else counted_output(name, c)
+            for new, change in made:
                 c.done[new.name] = new
                 changes += [change] if change else []
-        return rebuilt(graph, c.done.values(), "quantized", changes, output=list(c.done)[-1])
+            readouts[name] = made[-1][0].name if made else name
+        outputs = tuple((out, readouts[name]) for (out, _), name in zip(graph.outputs, graph.ends, strict=False))
+        quantized = rebuilt(graph, c.done.values(), "quantized", changes, output=readouts[graph.output])
+        return replace(quantized, outputs=outputs)
 
 
 def _finer(weights: WeightGrid, output: str) -> list[Change]:

@@ -72,10 +72,10 @@ def sole_reader(node: Node, readers: Mapping[str, list[Node]]) -> Node | None:
 
 
 def readers_of(graph: Graph) -> dict[str, list[Node]]:
-    """For each node what reads it; the network's output has one reader more, who takes what it sends."""
+    """For each node what reads it; the network's outputs have one reader more, who takes what they send."""
     readers = graph.consumers()
-    last = graph.nodes[graph.output]
-    readers[last.name].append(Node("the network's output", (last.name,), last.out, last.source))
+    for last in (graph.nodes[name] for name in graph.ends):
+        readers[last.name].append(Node("the network's output", (last.name,), last.out, last.source))
     return readers
 
 

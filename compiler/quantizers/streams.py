@@ -88,7 +88,7 @@ def stream_limit(component: Iterable[str], graph: Graph, chip: ChipSpec) -> int:
                 limit = min(limit, (1 << (MULTIPLIED_BITS - 1)) - 1)
             if isinstance(reader, f.SumPool):
                 limit = min(limit, limit // (reader.kernel[0] * reader.kernel[1]))
-        if name == graph.output:
+        if name in graph.ends:
             limit = min(limit, (arith.STATE_LIMIT - 1) // graph.timesteps)
     return limit
 

@@ -26,12 +26,13 @@ Arrays = dict[str, NDArray[Any]]
 @dataclass(frozen=True, eq=False)
 class RunArrays:
     """arrays: what the command writes. samples: how many there were. log: what was assumed and mended. facts: what `--json`
-    holds, None where the backend has nothing for it."""
+    holds, None where the backend has nothing for it. outputs: which of the arrays are no layer's."""
 
     arrays: Arrays
     samples: int
     log: tuple[str, ...] = ()
     facts: Mapping[str, Any] | None = None
+    outputs: tuple[str, ...] = ("output", "logits")
 
 
 def float_arrays(
@@ -91,7 +92,7 @@ def _graph_arrays(file: NirFile, where: str, record: bool, reading: Reading) -> 
     arrays = {name: _sample_first(x, batched) for name, x in {**(result.values if record else {}), **found}.items()}
     samples = next(iter(given.values())).shape[1]
     log = tuple(change.text for change in graph.log)
-    return RunArrays(arrays, samples, log, {"reading": reading.as_dict(), "log": log})
+    return RunArrays(arrays, samples, log, {"reading": reading.as_dict(), "log": log}, tuple(found))
 
 
 def _samples(where: str, names: list[str]) -> Mapping[str, NDArray[Any]]:

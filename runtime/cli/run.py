@@ -19,6 +19,7 @@ from pumice.runtime.cli.common import check_output, console, read_array, read_sa
 from pumice.runtime.cli.float_arrays import RunArrays, float_arrays
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import From, takes_reading
+from pumice.runtime.recording import readouts
 
 
 @takes_reading
@@ -69,11 +70,14 @@ def _program_arrays(
         raise InputError(f"--from and its options say what a NIR file means; {backend} runs programs", "leave them out")
     given = read_samples(where).inputs
     with progress_bar(f"running on {backend}") as progress:
-        result = make_backend(backend, progress).run(read_artifact(program), given, masks, record)
-    arrays: dict[str, NDArray[Any]] = {"output": result.outputs, "logits": result.logits, **result.spikes}
+        made = read_artifact(program)
+        result = make_backend(backend, progress).run(made, given, masks, record)
+    ends: dict[str, NDArray[Any]] = {"output": result.outputs, "logits": result.logits}
+    for name, node in readouts(made.graph) if result.named else ():
+        ends |= {name: result.named[name], f"{name}.logits": result.named[name] * node.scale}
     counted = ("events", "synops", "macs", "spikes", "messages")
     facts = None if result.counts is None else {name: result.counts.per_sample(name) for name in counted}
-    return RunArrays(arrays, len(given), facts=facts)
+    return RunArrays({**ends, **result.spikes}, len(given), facts=facts, outputs=tuple(ends))
 
 
 def _write(output: Path, found: RunArrays, record: bool) -> None:
@@ -83,5 +87,5 @@ def _write(output: Path, found: RunArrays, record: bool) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(output, buffer.getvalue())
-    layers = len(arrays) - ("output" in arrays) - ("logits" in arrays)
+    layers = len(set(arrays) - set(found.outputs))
     out.print(f"{output}: {found.samples} samples" + (f", {layers} layers recorded" if record else ""))

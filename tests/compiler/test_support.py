@@ -53,7 +53,9 @@ def test_what_is_called_supported_compiles_and_the_rest_is_refused(case: RandomG
     found, made = support(case.graph, case.reading, CHIPS[chip]), outcome(case, chip)
     refused = {name for name, node in found.nodes.items() if not node.supported}
     event(f"{chip}: {'refused' if isinstance(made, PumiceError) else 'compiled'}")
-    assert found.problem == ""
+    if found.problem:  # a window larger than its map: it cannot even be read
+        assert isinstance(made, PumiceError)
+        return
     assert bool(refused) == bool(found.refused), "every refusal of such a graph names a node, which is told so"
     if isinstance(made, PumiceError) and of_numbers(made):
         return
@@ -133,5 +135,5 @@ def test_two_inputs_are_no_node_s_fault() -> None:
     }
     graph = wired(nodes, [("a", "n"), ("b", "n"), ("n", "o")])
     found = support(graph, reading("nir", dt=1e-4), CHIPS["loihi2"])
-    assert "2 inputs and 1 outputs" in found.refused
+    assert "2 inputs" in found.refused
     assert all(node.supported for node in found.nodes.values())

@@ -36,9 +36,9 @@ def rewritten(graph: Graph, rules: Mapping[Rule, str]) -> Graph:
 
 
 def alive(graph: Graph) -> Graph:
-    """`graph` without nodes on which the output does not depend."""
+    """`graph` without nodes on which no output depends."""
     needed: set[str] = set()
-    waiting = [graph.output]
+    waiting = [*graph.ends]
     while waiting:
         name = waiting.pop()
         if name in needed:

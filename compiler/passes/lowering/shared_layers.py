@@ -17,7 +17,7 @@ def split_on_cycles(node: Node, graph: Graph, readers: Mapping[str, list[Node]])
     if not isinstance(node, f.Conv) or not any(isinstance(n, g.Feedback) for n in graph.nodes.values()):
         return None
     found = list({reader.name: reader for reader in readers[node.name]}.values())
-    found = found if node.name == graph.output else found[1:]
+    found = found if node.name in graph.ends else found[1:]
     cycle = next(part for part in parts(graph) if any(n.name == node.name for n in part))
     if not found or len(cycle) == 1:
         return None
