@@ -46,7 +46,7 @@ class Channel:
 
 
 def run_threaded(program: Program, inputs: NDArray[Any]) -> RunResult:
-    """As `LavaBackend().run(program, inputs, record=True)`."""
+    """As `LavaBackend().run(program, inputs, record=True)`. Many runs are quicker inside one `searched_once`."""
     from pumice.runtime.lava_build import build
 
     frames = input_frames(program.graph, inputs)
@@ -63,11 +63,9 @@ def compiled_models(process: Any) -> list[Any]:
     from lava.magma.compiler.compiler import Compiler
     from lava.magma.core.process.ports.ports import create_port_id
 
-    from pumice.runtime.lava_discovery import searched_once
     from pumice.runtime.lava_worker import run_config
 
-    with searched_once():
-        executable = Compiler().compile(process, run_config(False))
+    executable = Compiler().compile(process, run_config(False))
     builders = executable.proc_builders
     for channel in executable.channel_builders or []:
         waiting: queue.SimpleQueue[NDArray[Any]] = queue.SimpleQueue()
