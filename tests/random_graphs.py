@@ -50,8 +50,8 @@ class RandomGraph:
 
 
 @st.composite
-def random_graphs(draw: st.DrawFn) -> RandomGraph:
-    """Readings of all frameworks, at one timestep."""
+def random_graphs(draw: st.DrawFn, several: bool = True) -> RandomGraph:
+    """Readings of all frameworks, at one timestep. several: some graphs have two outputs."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = draw(st.sampled_from(START_SHAPES))
     nodes: dict[str, Any] = {"input": nir.Input(np.array(shape))}
@@ -66,7 +66,7 @@ def random_graphs(draw: st.DrawFn) -> RandomGraph:
     for late in draw(st.lists(st.booleans(), max_size=3)):
         edge = _extra_edge(draw, [name for name in nodes if name[0] == "n"], shapes, late)
         edges |= {edge} if edge else set()
-    if draw(st.integers(0, 4)) == 0:
+    if several and draw(st.integers(0, 4)) == 0:
         number = draw(st.integers(0, len(shapes) - 2))
         nodes["second"] = nir.Output(np.array(shapes[number + 1]))
         edges.add((f"n{number}", "second"))

@@ -231,13 +231,11 @@ def test_two_hundred_random_graphs_are_refused_by_name_or_fire_alike(tmp_path: P
     seen: Counter[str] = Counter()
 
     @BY_SEED
-    @given(random_graphs())
+    @given(random_graphs(several=False))  # those of several outputs are refused: see test_several_outputs.py
     def check(case: RandomGraph) -> None:
         try:
             program = compile_nir(case.graph, case.samples(4, STEPS, 0), CHIP, CompileOptions(reading=case.reading))
         except PumiceError:
-            return
-        if len(program.graph.ends) > 1:  # refused, as test_several_outputs.py says
             return
         net = Net(program, case.samples(4, STEPS, seed=1))
         try:
@@ -252,7 +250,7 @@ def test_two_hundred_random_graphs_are_refused_by_name_or_fire_alike(tmp_path: P
         seen[f"{kind} that differ"] += sum(int((a != b).sum()) for a, b in found)
 
     check()
-    assert seen["files"] > 60
+    assert seen["files"] > 120
     assert seen["refused"] < 10
     assert seen["exact that differ"] == 0 < seen["exact"]
     assert seen["spikes that differ"] <= 0.001 * seen["spikes"]
