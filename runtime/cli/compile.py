@@ -16,6 +16,7 @@ from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli.common import check_output, console, read_samples, write_json
+from pumice.runtime.cli.compile_options import Chip, Factors, InputBits, Network, Signs, Synapses, WeightBits
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import takes_reading
 from pumice.runtime.report import report_dict
@@ -23,7 +24,7 @@ from pumice.runtime.report import report_dict
 
 @takes_reading
 def compile_command(
-    network: Annotated[Path, typer.Argument(help="The .nir file.")],
+    network: Network,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .pumice file to write.")],
     calibration: Annotated[
         str,
@@ -31,16 +32,14 @@ def compile_command(
             help="Samples to choose scales with: a .npy array [samples, …], `digits`, or a zoo model whose data set to use."
         ),
     ],
-    chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
+    chip: Chip = "loihi2",
     masks: Annotated[str, typer.Option(help="Routing masks: static, live, given or off.")] = "live",
-    weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
-    signs: Annotated[
-        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split; or auto.")
-    ] = "auto",
-    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4; 0: auto.")] = 0,
-    input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
+    weight_bits: WeightBits = 8,
+    signs: Signs = "auto",
+    synapses: Synapses = 0,
+    input_bits: InputBits = 8,
     attention_order: Annotated[str, typer.Option(help="auto, scores for (q kᵀ) v, context for q (kᵀ v).")] = "auto",
-    factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
+    factors: Factors = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write the report, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what each pass did.")] = False,
     reading: Reading | None = None,

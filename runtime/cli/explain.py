@@ -15,6 +15,7 @@ from pumice.compiler.importing.readings import Reading
 from pumice.compiler.options import CompileOptions
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli.common import console, read_samples, write_json
+from pumice.runtime.cli.compile_options import Chip, Factors, InputBits, Network, Signs, Synapses, WeightBits
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import takes_reading
 from pumice.runtime.explain_report import exact_line, explain_dict, network_table, node_lines
@@ -22,7 +23,7 @@ from pumice.runtime.explain_report import exact_line, explain_dict, network_tabl
 
 @takes_reading
 def explain_command(
-    network: Annotated[Path, typer.Argument(help="The .nir file.")],
+    network: Network,
     calibration: Annotated[
         str,
         typer.Option(
@@ -31,14 +32,12 @@ def explain_command(
         ),
     ],
     node: Annotated[str, typer.Option(help="Only this node, with its formulas; without it, a table of all.")] = "",
-    chip: Annotated[str, typer.Option(help="loihi2, loihi1, or the path of a chip's .toml file.")] = "loihi2",
-    weight_bits: Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")] = 8,
-    signs: Annotated[
-        str, typer.Option(help="Weights with their signs: mixed; or lists by sign, twice as fine: split; or auto.")
-    ] = "auto",
-    synapses: Annotated[int, typer.Option(help="8-bit synapses that may carry one weight, 1 to 4; 0: auto.")] = 0,
-    input_bits: Annotated[int, typer.Option(help="Bits of a real-valued input.")] = 8,
-    factors: Annotated[str, typer.Option(help="Low-rank pairs: auto, keep as two layers, or merge into one.")] = "auto",
+    chip: Chip = "loihi2",
+    weight_bits: WeightBits = 8,
+    signs: Signs = "auto",
+    synapses: Synapses = 0,
+    input_bits: InputBits = 8,
+    factors: Factors = "auto",
     json: Annotated[Path | None, typer.Option(help="Also write everything, with the numbers whole, as JSON.")] = None,
     reading: Reading | None = None,
 ) -> None:
