@@ -15,8 +15,6 @@ from pumice.compiler.ir import Node
 from pumice.errors import RunError
 from pumice.runtime.float_neurons import DelayLine, LifCell, NeuronCell, look_back
 
-STATEFUL = (f.Lif, g.Neuron, g.Delay)
-
 
 class Steps:
     """One node at work. A stateful node keeps its state from `step` to `step`; the others keep nothing."""

@@ -6,7 +6,6 @@ import numpy as np
 
 from pumice.compiler.int_nodes import Ints
 
-BYTE = 8
 LIMIT = 255
 
 

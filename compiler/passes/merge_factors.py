@@ -15,8 +15,6 @@ from pumice.compiler.ir import Change, Graph, Node, rebuilt
 from pumice.compiler.options import FactorMode
 from pumice.hwsim.spec import ChipSpec
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class MergeFactors:

@@ -17,7 +17,6 @@ VALIDATION_SAMPLES = 144
 CALIBRATION_SAMPLES = 128
 SPLIT_SEED = 0
 SIZE = 8  # pixels a side, as the images ship
-CLASSES = 10
 
 
 @dataclass(frozen=True)
