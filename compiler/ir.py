@@ -64,8 +64,8 @@ class Change:
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Nodes in topological order. `timesteps`: T of one sample; `encoding`: "repeat" shows a static sample T times,
-    "frames" takes `[T, …]` samples. `log`: what the passes so far changed. `outputs`: for each NIR output the node that feeds
-    it, as imported; `output` is the first of them."""
+    "frames" takes `[T, …]` samples. `log`: what the passes so far changed. `outputs`: for each NIR output the node that gives
+    its value, until `quantize` the one that feeds it in the file, then that one's read-out; `output` is the first of them."""
 
     nodes: Mapping[str, Node]
     output: str

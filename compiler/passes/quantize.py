@@ -65,21 +65,28 @@ class Quantize:
             if self.wanted is not None and node.name not in self.wanted:
                 continue
             self.progress(number, len(graph.nodes))
-            for new, change in _convert(node, c):
-                c.done[new.name] = new
-                changes += [change] if change else []
+            changes += _taken(_convert(node, c), c)
         if self.wanted is not None:
             return rebuilt(graph, c.done.values(), "quantized", changes, output=list(c.done)[-1])
-        readouts = {}
-        for name in dict.fromkeys(graph.ends):
-            made = [] if isinstance(graph.nodes[name], f.TimeMean) else counted_output(name, c)
-            for new, change in made:
-                c.done[new.name] = new
-                changes += [change] if change else []
-            readouts[name] = made[-1][0].name if made else name
-        outputs = tuple((out, readouts[name]) for (out, _), name in zip(graph.outputs, graph.ends, strict=False))
-        quantized = rebuilt(graph, c.done.values(), "quantized", changes, output=readouts[graph.output])
-        return replace(quantized, outputs=outputs)
+        return _read_out(graph, changes, c)
+
+
+def _taken(made: Made, c: Context) -> list[Change]:
+    """New nodes are done from here on; what they changed."""
+    c.done.update((node.name, node) for node, _ in made)
+    return [change for _, change in made if change]
+
+
+def _read_out(graph: Graph, changes: list[Change], c: Context) -> Graph:
+    """The quantized graph, with one read-out for each node that feeds outputs."""
+    readouts: dict[str, str] = {}
+    for name in dict.fromkeys(graph.ends):
+        made = [] if isinstance(graph.nodes[name], f.TimeMean) else counted_output(name, c)
+        changes = [*changes, *_taken(made, c)]
+        readouts[name] = made[-1][0].name if made else name
+    outputs = tuple((out, readouts[name]) for (out, _), name in zip(graph.outputs, graph.ends, strict=False))
+    quantized = rebuilt(graph, c.done.values(), "quantized", changes, output=readouts[graph.output])
+    return replace(quantized, outputs=outputs)
 
 
 def _finer(weights: WeightGrid, output: str) -> list[Change]:
