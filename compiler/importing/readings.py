@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pumice.errors import InputError
@@ -107,11 +109,12 @@ def reading_of_dict(values: Mapping[str, Any]) -> Reading:
     return Reading(**{**values, "undecided": tuple(values.get("undecided", ()))})
 
 
-def choices() -> dict[str, tuple[str, ...]]:
-    """For each field with named values, those values."""
+@cache
+def choices() -> Mapping[str, tuple[str, ...]]:
+    """For each field with named values, those values. Found once: every node of a file makes readings."""
     hints = get_type_hints(Reading)
     named = {field.name: hints[field.name] for field in fields(Reading) if get_origin(hints[field.name]) is Literal}
-    return {name: get_args(hint) for name, hint in named.items()}
+    return MappingProxyType({name: get_args(hint) for name, hint in named.items()})
 
 
 NIR = Reading(
