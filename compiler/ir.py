@@ -89,6 +89,12 @@ class Graph:
         return readers
 
 
+def sole(name: str, readers: Mapping[str, list[Node]]) -> Node | None:
+    """What reads a node, if only one does, and once."""
+    found = readers[name]
+    return found[0] if len(found) == 1 else None
+
+
 def of_feedback(node: Node) -> str:
     """The node whose past a `Feedback` of either stage reads; "" for all other nodes."""
     return str(getattr(node, "of", ""))

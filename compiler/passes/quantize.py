@@ -22,7 +22,6 @@ from pumice.compiler.quantizers.context import (
     Neuron,
     expect_reader,
     fused_synapses,
-    is_fused,
     positioned,
     readers_of,
 )
@@ -111,7 +110,7 @@ def _convert(node: Node, c: Context) -> Made:
         case g.Delay() | g.Feedback():
             return [(_late(node, c), None)]
         case f.Conv():
-            return [] if is_fused(node, c.readers) else quantize_membrane(node, node.name, (), c, c.grids[node.name])
+            return quantize_membrane(node, node.name, (), c, c.grids[node.name]) if node.name in c.grids else []
         case f.Attention() | f.Coincidences():
             expect_reader(node, c.readers, (f.Lif, f.MultiSpike) if isinstance(node, f.Attention) else (f.Lif,))
             return []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.ir import Change, Graph, Node, Shape
+from pumice.compiler.ir import Change, Graph, Node, Shape, sole
 from pumice.compiler.streams import scale_of
 from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import UnsupportedNode
@@ -65,12 +65,6 @@ def channel_mean(x: NDArray[Any]) -> Floats:
     return np.asarray(x.mean(axis=(0, 1, *range(3, x.ndim))))
 
 
-def sole_reader(node: Node, readers: Mapping[str, list[Node]]) -> Node | None:
-    """What reads a node, if only one does."""
-    found = readers[node.name]
-    return found[0] if len(found) == 1 else None
-
-
 def readers_of(graph: Graph) -> dict[str, list[Node]]:
     """For each node what reads it; the network's outputs have one reader more, who takes what they send."""
     readers = graph.consumers()
@@ -81,10 +75,7 @@ def readers_of(graph: Graph) -> dict[str, list[Node]]:
 
 def is_fused(node: Node, readers: Mapping[str, list[Node]]) -> bool:
     """Whether a convolution is made with its one reader, a neuron or the first sum that takes it; the others stand alone."""
-    reader = sole_reader(node, readers)
-    if not isinstance(node, f.Conv) or reader is None:
-        return False
-    return isinstance(reader, Fused | f.Add)
+    return isinstance(node, f.Conv) and isinstance(sole(node.name, readers), Fused | f.Add)
 
 
 def fused_synapses(name: str, c: Context) -> tuple[f.Conv, ...]:
@@ -95,20 +86,17 @@ def fused_synapses(name: str, c: Context) -> tuple[f.Conv, ...]:
 def synapses_behind(name: str, graph: Graph, readers: Mapping[str, list[Node]]) -> tuple[f.Conv, ...]:
     """As `fused_synapses`: a convolution, or a sum of nothing but convolutions that only one layer of neurons reads."""
     node = graph.nodes[name]
-    reader = sole_reader(node, readers)
-    if not isinstance(reader, Fused):
+    if not isinstance(node, f.Conv | f.Add) or not isinstance(sole(name, readers), Fused):
         return ()
-    if isinstance(node, f.Conv):
-        return (node,)
-    parts = [graph.nodes[part] for part in node.inputs] if isinstance(node, f.Add) else []
+    parts = [node] if isinstance(node, f.Conv) else [graph.nodes[part] for part in node.inputs]
     convs = tuple(part for part in parts if isinstance(part, f.Conv) and is_fused(part, readers))
     same = len({part.name for part in convs}) == len(parts) and all(part.out.shape == node.out.shape for part in parts)
-    return convs if convs and same else ()
+    return convs if same else ()
 
 
 def expect_reader(node: Node, readers: Mapping[str, list[Node]], wanted: tuple[type[Node], ...]) -> Node:
     """The one reader of a node. Raises UnsupportedNode where it is another kind, or there are several."""
-    reader = sole_reader(node, readers)
+    reader = sole(node.name, readers)
     if reader is None or not isinstance(reader, wanted):
         names = ", ".join(r.name for r in readers[node.name]) or "nothing"
         kinds = " or ".join(kind.__name__ for kind in wanted)

@@ -9,8 +9,8 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.ir import Graph, Node
-from pumice.compiler.passes.lowering.rewriting import Nodes, sole
+from pumice.compiler.ir import Graph, Node, sole
+from pumice.compiler.passes.lowering.rewriting import Nodes, behind_reshapes
 
 Readers = Mapping[str, list[Node]]
 Neuron = f.Lif | f.MultiSpike | g.Neuron
@@ -21,7 +21,7 @@ def synapses_of_neurons(node: Node, graph: Graph, readers: Readers) -> Nodes | N
     """Neurons that read spikes, samples or counts get synapses, so that the layer chooses its grid."""
     if not isinstance(node, Neuron):
         return None
-    before = _behind_reshapes(node.inputs[0], graph)
+    before = behind_reshapes(node.inputs[0], graph)
     own = isinstance(before, f.Input | Neuron | f.SumPool | g.Delay | g.Feedback) or isinstance(node, g.Neuron)
     if not own or is_current(node.inputs[0], graph) or _is_stream(node.inputs[0], graph):
         return None
@@ -59,13 +59,14 @@ def one_to_one(name: str, source: str, node: Node, graph: Graph) -> f.Conv:
 
 def is_current(name: str, graph: Graph) -> bool:
     """Whether a value is the current of synapses."""
-    return isinstance(_behind_reshapes(name, graph), f.Conv | f.BatchNorm | f.Attention | f.Coincidences | f.Linear)
+    return isinstance(behind_reshapes(name, graph), f.Conv | f.BatchNorm | f.Attention | f.Coincidences | f.Linear)
 
 
 def _is_stream(name: str, graph: Graph) -> bool:
     """Whether neurons of its own send a value as a real number, on a grid that several nodes share: sums of currents, and what
-    moves such about."""
-    node = _behind_reshapes(name, graph)
+    moves such about. Unlike `quantizers.streams.components`, which knows all synapses, this is asked to place them: membranes
+    that neurons send count as payloads here, for what reads them is to get synapses."""
+    node = behind_reshapes(name, graph)
     if isinstance(node, f.MaxPool | f.TokenGate):
         return is_current(node.inputs[0], graph) or _is_stream(node.inputs[0], graph)
     if isinstance(node, f.Add):
@@ -96,10 +97,3 @@ def unit_of(name: str, graph: Graph) -> Unit:
 
 def _fires(node: Node) -> bool:
     return isinstance(node, f.Lif | f.SpikeGate) or (isinstance(node, g.Neuron) and node.firing is not None)
-
-
-def _behind_reshapes(name: str, graph: Graph) -> Node:
-    node = graph.nodes[name]
-    while isinstance(node, f.Reshape):
-        node = graph.nodes[node.inputs[0]]
-    return node

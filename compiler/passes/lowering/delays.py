@@ -14,7 +14,7 @@ import numpy as np
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler.ir import Graph, Node
-from pumice.compiler.passes.lowering.rewriting import Nodes
+from pumice.compiler.passes.lowering.rewriting import Nodes, behind_reshapes
 from pumice.errors import UnsupportedNode
 
 Readers = Mapping[str, list[Node]]
@@ -86,10 +86,7 @@ def _commutes(node: Node, graph: Graph, back: bool) -> bool:
 
 
 def _is_current(name: str, graph: Graph) -> bool:
-    node = graph.nodes[name]
-    while isinstance(node, f.Reshape):
-        node = graph.nodes[node.inputs[0]]
-    return isinstance(node, f.Conv | f.Add)
+    return isinstance(behind_reshapes(name, graph), f.Conv | f.Add)
 
 
 def _moved(node: Node, source: Node, graph: Graph) -> Nodes:

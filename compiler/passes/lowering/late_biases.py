@@ -12,9 +12,9 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.ir import Graph, Node
+from pumice.compiler.ir import Graph, Node, sole
 from pumice.compiler.passes.lowering.neurons import neuron_of
-from pumice.compiler.passes.lowering.rewriting import Nodes, sole
+from pumice.compiler.passes.lowering.rewriting import Nodes
 
 Readers = Mapping[str, list[Node]]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
-from pumice.compiler.ir import Graph, Node, Shape, TensorType
-from pumice.compiler.passes.lowering.rewriting import Nodes, redirected, sole
+from pumice.compiler.ir import Graph, Node, Shape, TensorType, sole
+from pumice.compiler.passes.lowering.rewriting import Nodes, redirected
 
 Readers = Mapping[str, list[Node]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from pumice.compiler import float_nodes as f
 from pumice.compiler import general_nodes as g
 from pumice.compiler.ir import Change, Graph, Node, in_topological_order, of_feedback
 
@@ -55,7 +56,9 @@ def redirected(node: Node, old: str, new: str) -> Node:
     return replace(node, of=new) if isinstance(node, g.Feedback) and node.of == old else node
 
 
-def sole(name: str, readers: Mapping[str, list[Node]]) -> Node | None:
-    """What reads a node, if only one does, and once."""
-    found = readers[name]
-    return found[0] if len(found) == 1 else None
+def behind_reshapes(name: str, graph: Graph) -> Node:
+    """The node whose value this is, in whatever shape."""
+    node = graph.nodes[name]
+    while isinstance(node, f.Reshape):
+        node = graph.nodes[node.inputs[0]]
+    return node
