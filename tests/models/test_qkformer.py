@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import Oracle, count_sops, layer_inputs, load_oracle, repeated
+from oracles import Oracle, assert_logits_equal, assert_sops_equal, load_oracle
 from torch import Tensor
 
 from pumice.errors import InputError
@@ -77,9 +77,7 @@ def test_every_spike_of_every_layer_equals_the_official_code(case: tuple[Oracle,
 
 def test_logits_equal_the_official_code(case: tuple[Oracle, QKFormer, Trace]) -> None:
     oracle, model, trace = case
-    torch.testing.assert_close(trace.logits, oracle.logits, rtol=0, atol=1e-5)
-    with torch.no_grad():
-        assert torch.equal(model(oracle.input), trace.logits)
+    assert_logits_equal(model, trace, oracle)
 
 
 def test_kept_tokens_equal_the_official_code(case: tuple[Oracle, QKFormer, Trace]) -> None:
@@ -93,14 +91,7 @@ def test_kept_tokens_equal_the_official_code(case: tuple[Oracle, QKFormer, Trace
 
 def test_synaptic_operations_equal_the_official_models(case: tuple[Oracle, QKFormer, Trace]) -> None:
     oracle, model, _ = case
-    seen = layer_inputs(model, oracle.input)
-    assert set(seen) == set(oracle.sops)
-    for layer, expected in oracle.sops.items():
-        x, module = seen[layer]
-        sops = count_sops(module, repeated(x, model.config.T) if layer == "patch_embed1.proj_conv" else x)
-        assert (sops.dense, sops.events) == (expected["macs_all_T"], expected["sop_exact_nz"]), layer
-        assert sops.weighted == pytest.approx(expected["sop_exact"], rel=1e-6), layer
-        assert sops.eq25 == pytest.approx(expected["sop_eq25"], rel=1e-6), layer
+    assert_sops_equal(model, oracle, {"patch_embed1.proj_conv": model.config.T})
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -6,15 +6,21 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from oracles import Oracle, assert_spikes_equal, count_sops, layer_inputs, load_oracle
+from oracles import (
+    Oracle,
+    assert_kept_tokens_equal,
+    assert_logits_equal,
+    assert_scores_equal,
+    assert_sops_equal,
+    assert_spikes_equal,
+    layer_inputs,
+    load_oracle,
+)
 
 from pumice.errors import InputError
-from pumice.hwsim.scoring import Criterion, best_tokens
-from pumice.models import gathered_tokens
+from pumice.hwsim.scoring import Criterion
 from pumice.models.multispike import MultiSpike, binary_expansion
 from pumice.models.network import Trace
 from pumice.models.pruning.token_pruning import TokenPruning
@@ -48,34 +54,18 @@ def test_every_level_of_every_layer_equals_the_official_code(case: tuple[Oracle,
 
 def test_logits_equal_the_official_code(case: tuple[Oracle, SdtV3, Trace]) -> None:
     oracle, model, trace = case
-    torch.testing.assert_close(trace.logits, oracle.logits, rtol=0, atol=1e-5)
-    with torch.no_grad():
-        assert torch.equal(model(oracle.input), trace.logits)
-    assert not any(module._forward_hooks for module in model.modules())
+    assert_logits_equal(model, trace, oracle)
 
 
 def test_kept_tokens_equal_the_official_code(case: tuple[Oracle, SdtV3, Trace]) -> None:
     oracle, _, trace = case
-    assert len(trace.slots) == len(trace.masks) == len(oracle.kept)
-    for ours, mask, official in zip(trace.slots, trace.masks, oracle.kept, strict=True):
-        assert torch.equal(ours.sort().values, official.sort().values)
-        assert mask.shape == (1, 2, 16)
-        assert torch.equal(mask.nonzero()[:, 2].view(2, -1), official.sort().values)
+    assert_kept_tokens_equal(trace, oracle, (1, 2, 16))
 
 
 @pytest.mark.parametrize("name", CASES[1:])
 def test_token_scores_equal_the_official_code(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    oracle, seen = load_oracle(name), []
-
-    def recorded(scores: NDArray[np.float64], k: int) -> NDArray[np.int64]:
-        seen.append(scores)
-        return best_tokens(scores, k)
-
-    monkeypatch.setattr(gathered_tokens, "best_tokens", recorded)
-    with torch.no_grad():
-        network(oracle)(oracle.input)
-    for ours, official in zip(seen, oracle.scores, strict=True):
-        np.testing.assert_allclose(ours, official.numpy(), rtol=0, atol=1e-7)
+    oracle = load_oracle(name)
+    assert_scores_equal(network(oracle), oracle, monkeypatch)
 
 
 @pytest.mark.parametrize("name", CASES[1:])
@@ -98,16 +88,7 @@ def test_routing_masks_in_place_equal_the_official_gather(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_synaptic_operations_equal_the_official_models(name: str) -> None:
     oracle = load_oracle(name)
-    seen = layer_inputs(network(oracle), oracle.input)
-    assert set(seen) == set(oracle.sops)
-    for layer, expected in oracle.sops.items():
-        x, module = seen[layer]
-        sops = count_sops(module, x)
-        assert (sops.dense, sops.events) == (expected["macs_all_T"], expected["sop_exact_nz"]), layer
-        assert sops.weighted == pytest.approx(expected["sop_exact"], rel=1e-6), layer
-        assert sops.eq25 == pytest.approx(expected["sop_eq25"], rel=1e-6), layer
-        if expected["spike_valued"]:
-            assert sops.weighted == expected["sop_exact"], layer
+    assert_sops_equal(network(oracle), oracle)
 
 
 def test_binary_spikes_stand_for_every_layer_s_levels() -> None:
