@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pumice.compiler.ir import Graph
+from pumice.compiler.mapping.layouts import Layout
 from pumice.compiler.options import CompileOptions
 from pumice.hwsim.spec import ChipSpec
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The part of a neuron group that one core holds: channels [c0, c1) at positions [p0, p1) (flattened H·W or tokens).
+    """The part of a neuron group that one core holds: channels [c0, c1) at positions [p0, p1), counted along its group's layout.
 
-    neurons: in the slice. synapses: stored weights (shared ones once). words: 64-bit words of them, at the bits that they need.
-    input_axons: distinct source neurons that reach the slice.
+    neurons: in the slice. synapses: stored weights (shared ones once). words: 64-bit words of them, in the cheapest legal
+    format of each input stream. input_axons: axons into the slice. formats: one per input stream.
     """
 
     group: str
@@ -25,13 +29,7 @@ class Slice:
     synapses: int
     words: int
     input_axons: int
-
-
-@dataclass(frozen=True)
-class Partition:
-    """Slices in program order; one core each, or several small ones together."""
-
-    cores: tuple[tuple[Slice, ...], ...]
+    formats: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,15 +44,24 @@ class Site:
 
 @dataclass(frozen=True)
 class CoreMapping:
-    """cores[i] runs at sites[i]."""
+    """cores[i] runs at sites[i]. layouts: per neuron group, what the ranges of its slices count along."""
 
     cores: tuple[tuple[Slice, ...], ...]
     sites: tuple[Site, ...]
+    layouts: Mapping[str, Layout]
 
     @property
     def chips(self) -> int:
         """Chips in use."""
         return len({site.chip for site in self.sites})
+
+    def channels_of(self, part: Slice) -> NDArray[np.int64]:
+        """The channels of a slice, ascending."""
+        return self.layouts[part.group].channels_in(part.channels)
+
+    def positions_of(self, part: Slice) -> NDArray[np.int64]:
+        """The flattened positions of a slice, ascending: their ranks number its neurons."""
+        return self.layouts[part.group].positions_in(part.positions)
 
     def slices_of(self) -> Mapping[str, list[tuple[int, Slice]]]:
         """Per neuron group, its slices with the index of their core."""

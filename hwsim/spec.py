@@ -12,15 +12,22 @@ from typing import Any
 from pumice.errors import InputError
 from pumice.hwsim.data_files import TomlError, parse_toml, shipped_names, shipped_text
 
-MAY_BE_ZERO = ("graded_bits", "bias_exponent_bits", "max_delay")
+MAY_BE_ZERO = ("graded_bits", "bias_exponent_bits", "max_delay", "crossing_axon_entries")
 
 
 @dataclass(frozen=True)
 class ChipSpec:
     """What one chip has. Integers; None where unpublished. `sources` holds, per field, where the number comes from.
 
-    mesh_columns, mesh_rows: tiles of the mesh; cores_per_tile: cores that share a router. synaptic_words_per_core: 64-bit
-    words. graded_bits: payload bits of a spike, 0 for binary spikes only. max_delay: axonal delay in timesteps.
+    mesh_columns, mesh_rows: tiles of the mesh; cores_per_tile: cores that share a router. chip_columns: chips in a row of the
+    system. synaptic_words_per_core: 64-bit words. graded_bits: payload bits of a spike, 0 for binary spikes only. max_delay:
+    axonal delay in timesteps.
+
+    How synapses are stored (see `compiler.mapping.memory`): synapse_prefix_bits of an entry of synapses_per_entry synapses, at
+    most words_per_axon words an axon, an index of index_bits_min to index_bits_max bits; shared_axon_positions: targets that a
+    shared axon's base can name. *_axon_entries: output axon entries of one neuron for one destination core, when it has synapses
+    of its own, when it shares those of its channel, and what is added where it leaves the chip. *_configs: entries of a core's
+    tables of compartment settings, thresholds and synapse formats.
     """
 
     name: str
@@ -28,12 +35,25 @@ class ChipSpec:
     mesh_columns: int
     mesh_rows: int
     cores_per_tile: int
+    chip_columns: int
     max_chips: int
     neurons_per_core: int
     synaptic_words_per_core: int | None
     synapses_per_chip: int | None
     input_axons_per_core: int | None
     output_axons_per_core: int | None
+    synapse_prefix_bits: int | None
+    synapses_per_entry: int | None
+    words_per_axon: int | None
+    index_bits_min: int | None
+    index_bits_max: int | None
+    shared_axon_positions: int | None
+    discrete_axon_entries: int | None
+    shared_axon_entries: int | None
+    crossing_axon_entries: int | None
+    compartment_configs: int | None
+    threshold_configs: int | None
+    synapse_configs: int | None
     weight_bits: int
     bias_mantissa_bits: int
     bias_exponent_bits: int

@@ -1,0 +1,129 @@
+"""Traffic between cores: how many messages each core sends to each other one, from where neurons lie and how often they spike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.groups import origin
+from pumice.compiler.ir import Graph
+from pumice.compiler.mapping.fans import Fan
+from pumice.compiler.mapping.usage import Network
+from pumice.compiler.program import Slice
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Rates = Mapping[str, NDArray[np.float32]]  # per stream, messages of each neuron [C, P] per sample
+Cores = Sequence[Sequence[Slice]]
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """source[i] sends messages[i] per sample to target[i], from senders[i] of its neurons; cores by index. A spike for several
+    slices of a core is one message, also within the core. shared: senders whose synapses there are shared ones."""
+
+    cores: int
+    source: Ints
+    target: Ints
+    messages: Floats
+    senders: Ints
+    shared: Ints
+
+    def dense(self) -> NDArray[np.float32]:
+        """Messages between two cores in both directions, [cores, cores], 0 within a core."""
+        both = np.zeros((self.cores, self.cores), np.float32)
+        np.add.at(both, (self.source, self.target), self.messages)
+        both += both.T
+        np.fill_diagonal(both, 0)
+        return both
+
+
+def traffic_of(cores: Cores, network: Network, rates: Rates) -> Traffic:
+    """The traffic of a partition."""
+    owners = owners_of(cores, network)
+    rows = [_into(index, core, network, rates, owners, len(cores)) for index, core in enumerate(cores)]
+    source, target, messages, senders, shared = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Traffic(len(cores), source, target, messages, senders, shared)
+
+
+def owners_of(cores: Cores, network: Network) -> dict[str, NDArray[np.int32]]:
+    """Per group, the core of each of its neurons [C, P]; -1 for those that need none."""
+    owners = {name: np.full(group.extent, -1, np.int32) for name, group in network.groups.items()}
+    for index, core in enumerate(cores):
+        for part in core:
+            layout = network.layouts[part.group]
+            held = np.ix_(layout.channels[slice(*part.channels)], layout.positions[slice(*part.positions)])
+            owners[part.group][held] = index
+    return owners
+
+
+def _into(
+    index: int,
+    core: Sequence[Slice],
+    network: Network,
+    rates: Rates,
+    owners: Mapping[str, NDArray[np.int32]],
+    cores: int,
+) -> tuple[Ints, Ints, Floats, Ints, Ints]:
+    """What one core receives: (sources, this core, messages, senders, senders of shared synapses)."""
+    messages, senders, shared = np.zeros(cores), np.zeros(cores, np.int64), np.zeros(cores, np.int64)
+    for sender, neurons, rate, form in received(core, network, rates):
+        owner = owners[sender].reshape(-1)[neurons]
+        held = owner >= 0
+        messages += np.bincount(owner[held], rate[held], cores)
+        counted = np.bincount(owner[held], minlength=cores)
+        senders += counted
+        shared += counted if form.startswith("shared") else 0
+    found = np.flatnonzero(senders)
+    return found, np.full(len(found), index), messages[found], senders[found], shared[found]
+
+
+def received(
+    core: Sequence[Slice], network: Network, rates: Rates
+) -> Iterator[tuple[str, Ints, NDArray[np.float32], str]]:
+    """(sending group, its neurons as flattened indices, the messages of each, format) for each neuron that reaches a core:
+    once, however many of the core's slices it reaches. Streams from the host are no traffic between cores."""
+    seen: dict[str, list[Ints]] = {}
+    for fan, form in sorted(_inputs(core, network), key=lambda pair: gates_before(pair[0].stream, network.graph)):
+        source = origin(fan.stream, network.graph)
+        if isinstance(source, i.GradedInput):
+            continue
+        neurons = reached_neurons(fan)
+        for before in seen.get(source.name, ()):
+            neurons = np.setdiff1d(neurons, before, assume_unique=True)
+        seen.setdefault(source.name, []).append(neurons)
+        yield source.name, neurons, rate_of(fan.stream, network.graph, rates).reshape(-1)[neurons], form
+
+
+def _inputs(core: Sequence[Slice], network: Network) -> Iterator[tuple[Fan, str]]:
+    for part in core:
+        layout = network.layouts[part.group]
+        held = layout.channels_in(part.channels), layout.positions_in(part.positions)
+        yield from zip(network.wiring.fans(network.groups[part.group], *held), part.formats, strict=True)
+
+
+def reached_neurons(fan: Fan) -> Ints:
+    """Flattened indices of the source neurons that a fan reaches, ascending."""
+    channel, position = np.nonzero(fan.reached)
+    return channel * fan.width + fan.sources[position]
+
+
+def gates_before(name: str, graph: Graph) -> int:
+    """How many routing gates a stream has passed since its neurons: a spike that reaches a core ungated reaches it anyway."""
+    node, gates = graph.nodes[name], 0
+    while isinstance(node, i.TokenGate | i.Delay | i.Reshape | i.Past):
+        gates += isinstance(node, i.TokenGate)
+        node = graph.nodes[node.inputs[0]]
+    return gates
+
+
+def rate_of(name: str, graph: Graph, rates: Rates) -> NDArray[np.float32]:
+    """Messages of each neuron of a stream: a delayed stream's are those of what it delays."""
+    node = graph.nodes[name]
+    while node.name not in rates:
+        node = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]]
+    return rates[node.name]
