@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.scale_search import Part, scales_by_error
+from pumice.compiler.scale_search import Part, Snap, scales_by_error
 from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import InputError
 from pumice.hwsim.arith import ACTIVATION_LIMIT
@@ -39,9 +39,10 @@ class LayerProblem:
     """A float layer to quantize, and what it does on calibration data.
 
     parts: its synapses, whose currents add up. bias [O]; source: the user's node. mean_current [O]: the float layer's mean
-    current, without bias. integers(bias, scale): its neurons' integers near a scale, or None where they do not fit. target: what
-    its neurons send, [T, B, O, …]. error(sent, target): what one choice of integers costs. scales: to try, group by group until
-    one fits; none for the one that leaves the least error in the membranes, and coarser ones where it does not fit.
+    current, without bias. integers(bias, scale): its neurons' integers near a scale, or None where they do not fit. snap(scale):
+    the scale that these would have, None where they are known not to fit. target: what its neurons send, [T, B, O, …].
+    error(sent, target): what one choice of integers costs. scales: to try, group by group until one fits; none for those that
+    leave the least error in the membranes, and coarser ones where none of these fits.
     """
 
     parts: tuple[Part, ...]
@@ -49,14 +50,10 @@ class LayerProblem:
     source: str
     mean_current: Floats
     integers: Callable[[Floats, float], Integers | None]
+    snap: Snap
     target: NDArray[Any]
     error: Callable[[Ints, NDArray[Any]], float] = mismatch
     scales: tuple[list[float], ...] = ()
-
-    def snapped(self, scale: float) -> float | None:
-        """The scale nearest to this one that the neurons can have."""
-        found = self.integers(self.bias, scale)
-        return None if found is None else found.scale
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def fit_layer(layer: LayerProblem, grid: WeightGrid) -> LayerFit:
 
     Raises InputError where no scale fits the chip.
     """
-    for group in layer.scales or ([scale] for scale in scales_by_error(layer.parts, grid, layer.snapped)):
+    for group in layer.scales or ([scale] for scale in scales_by_error(layer.parts, grid, layer.snap)):
         fits = [fit for scale in group for fit in _try_scale(scale, layer, grid)]
         if fits:
             return min(fits, key=lambda fit: fit.mismatch)

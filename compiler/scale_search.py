@@ -14,7 +14,7 @@ from pumice.hwsim.arith import ACTIVATION_LIMIT
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Snap = Callable[[float], float | None]  # the nearest scale that the neurons can have, None where there is none
+Snap = Callable[[float], float | None]  # the nearest scale that the neurons can have, None where there surely is none
 
 ROOM = 0.98  # of the grid is filled where that is free to choose: neurons nudge a scale to the next whole threshold
 STEP_TOLERANCE = 1e-6  # of the largest weight: float32 weights are multiples of their step no better than this
@@ -46,16 +46,16 @@ class Part:
 
 
 def scales_by_error(parts: Sequence[Part], grid: WeightGrid, snap: Snap) -> Iterator[float]:
-    """Current units per float unit at which rounding the weights leaves the smallest error in the membranes: of those around the
-    largest that fits the weights of all synapses; and then, for where that does not do, of ever coarser ones."""
+    """Current units per float unit, those at which rounding the weights leaves less error in the membranes before the others: of
+    those around the largest that fits the weights of all synapses; and then, for where none of these does, of ever coarser ones.
+    """
     fitting, exact = fitting_scale(parts, grid), exact_scale(parts, grid)
     moments = [part.moments() for part in parts]
     for halving in range(grid.high.bit_length() + 1):
         tried = [*([exact / 2**halving] if exact else []), *(fitting * factor / 2**halving for factor in FACTORS)]
-        scales = [scale for one in tried if (scale := snap(one)) is not None]
-        errors = [membrane_error(parts, moments, grid, scale) for scale in scales]
-        if errors and min(errors) < np.inf:
-            yield scales[int(np.argmin(errors))]
+        scales = dict.fromkeys(scale for one in tried if (scale := snap(one)) is not None)
+        errors = {scale: membrane_error(parts, moments, grid, scale) for scale in scales}
+        yield from (scale for scale in sorted(errors, key=errors.__getitem__) if errors[scale] < np.inf)
 
 
 def fitting_scale(parts: Sequence[Part], grid: WeightGrid) -> float:

@@ -16,7 +16,7 @@ from pumice.compiler.moments import membrane_moments
 from pumice.compiler.quantization import LevelIntegers, NeuronIntegers, level_integers, neuron_integers
 from pumice.compiler.quantizers.context import PASS, Context, Floats, Fused, Made, Neuron, channel_mean, positioned
 from pumice.compiler.quantizers.streams import one_to_one, run_synapse
-from pumice.compiler.scale_search import Part
+from pumice.compiler.scale_search import Part, Snap
 from pumice.compiler.streams import scale_of
 from pumice.errors import InputError
 from pumice.hwsim import arith
@@ -33,19 +33,29 @@ def quantize_layer(convs: tuple[f.Conv, ...], neuron: Neuron, c: Context) -> Mad
 
 
 def layer_problem(
-    convs: tuple[f.Conv, ...], neuron: Fused, integers: Callable[[Floats, float], Integers | None], c: Context
+    convs: tuple[f.Conv, ...],
+    neuron: Fused,
+    integers: Callable[[Floats, float], Integers | None],
+    c: Context,
+    snap: Snap | None = None,
 ) -> LayerProblem:
-    """What there is to fit. Where synapses share a layer, its bias is theirs together."""
-    bias = sum(np.asarray(conv.bias, np.float64) for conv in convs)
+    """What there is to fit. Where synapses share a layer, its bias is theirs together. snap: as in LayerProblem, where that is
+    known without making the integers."""
+    bias = np.asarray(sum(np.asarray(conv.bias, np.float64) for conv in convs))
     shape = positioned(neuron.out.shape)
     return LayerProblem(
         parts=tuple(_part(conv, neuron, c) for conv in convs),
-        bias=np.asarray(bias),
+        bias=bias,
         source=neuron.source,
         mean_current=channel_mean(c.values[neuron.inputs[0]]) - bias,
         integers=integers,
+        snap=snap or (lambda scale: _scale(integers(bias, scale))),
         target=target_of(neuron, c).reshape(*c.values[neuron.name].shape[:2], *shape),
     )
+
+
+def _scale(integers: Integers | None) -> float | None:
+    return None if integers is None else integers.scale
 
 
 def _part(conv: f.Conv, neuron: Fused, c: Context) -> Part:

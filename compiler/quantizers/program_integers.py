@@ -6,6 +6,7 @@ goes into threshold, bias and resets. Neurons that do not fire have none of thes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,18 +40,21 @@ class ProgramIntegers:
         return sent, peak
 
 
-def program_integers(neuron: g.Neuron, bias: Floats, scale: float, most: int) -> ProgramIntegers | None:
-    """The integers of neurons that fire, with float bias [C], near `scale`; None where they do not fit 24 bits. Where all have
-    one threshold, the scale is nudged so that it is a whole number of 1/64 units."""
+def to_whole_threshold(neuron: g.Neuron) -> Callable[[float], float]:
+    """What nudges a scale: where all neurons have one threshold, so that this is a whole number of 1/64 units."""
     assert neuron.firing is not None
     units = np.unique(np.abs(neuron.firing.threshold / gain_of(neuron)) * UNIT)
-    if len(units) == 1 and round(units[0] * scale) > 0:
-        scale = float(round(units[0] * scale) / units[0])
-    return at_scale(neuron, bias, scale, most)
+
+    def nudged(scale: float) -> float:
+        if len(units) != 1 or round(units[0] * scale) == 0:
+            return scale
+        return float(round(units[0] * scale) / units[0])
+
+    return nudged
 
 
 def at_scale(neuron: g.Neuron, bias: Floats, scale: float, most: int) -> ProgramIntegers | None:
-    """As `program_integers`, at `scale` itself."""
+    """The integers of neurons that fire, with float bias [C], at `scale`; None where they do not fit 24 bits."""
     rule = neuron.firing
     assert rule is not None
     units = _inner(rule.threshold / gain_of(neuron), neuron) * UNIT

@@ -20,7 +20,7 @@ from pumice.compiler.quantizers.program_integers import (
     at_scale,
     integrator,
     layer_shape,
-    program_integers,
+    to_whole_threshold,
 )
 from pumice.compiler.quantizers.streams import one_to_one
 from pumice.compiler.scale_search import fitting_scale
@@ -37,8 +37,8 @@ def quantize_program(neuron: g.Neuron, convs: tuple[f.Conv, ...], c: Context) ->
     """Neurons of the general kind and their synapses."""
     if neuron.firing is None:
         return _quantize_integrators(neuron, convs, c)
-    most = most_spikes(neuron, c)
-    problem = layer_problem(convs, neuron, lambda bias, scale: program_integers(neuron, bias, scale, most), c)
+    most, snap = most_spikes(neuron, c), to_whole_threshold(neuron)
+    problem = layer_problem(convs, neuron, lambda bias, scale: at_scale(neuron, bias, snap(scale), most), c, snap)
     fit = fit_layer(problem, c.weights)
     node = _node(neuron, fit.neurons, _out(neuron, most, None), 1.0)
     return [*synapses(convs, neuron, fit, c), (node, _change(neuron, fit, "spike mismatch", f"{fit.mismatch:.2%}"))]
