@@ -1,6 +1,6 @@
-"""Time and peak memory of each stage of a compilation: `python bench/paper_scale.py NAME …`, names as `network_and_samples` takes.
+"""Time and peak memory of a compilation, stage by stage: `python bench/paper_scale.py NAME …`, a paper's network or a zoo model.
 
-Everything from the model to spike rates; partition and placement are not in it.
+From the model to spike rates; partition and placement are not in it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from pumice.compiler.spike_rates import measure_rates
+from itertools import pairwise
 
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.pipeline import finished_graph, quantize
+from pumice.compiler.pipeline import balanced, quantize
+from pumice.compiler.spike_rates import measure_rates
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.model_sources import network_and_samples
 
 
 def main(names: list[str]) -> None:
-    """One line per model and stage: seconds, and the most memory that the process has had so far."""
+    """One line per model and stage: seconds, those of all cores together, and the most memory that the process has had so far."""
     for name in names:
         _compile(name)
 
@@ -34,21 +34,22 @@ def _compile(name: str) -> None:
         quantized = quantize(
             source.network, source.samples, chip, options, lambda at, _: marks.append((at, time.perf_counter()))
         )
-    for (_, before), (at, after) in zip(marks, marks[1:], strict=False):
+    for (_, before), (at, after) in pairwise(marks):
         print(f"{name:20}    {at:24}{after - before:8.1f} s")
     with _stage(name, "to balanced"):
-        balanced = finished_graph(quantized, chip, options)
+        graph = balanced(quantized, chip, options)
     with _stage(name, "rates"):
-        rates = measure_rates(balanced, source.samples)
+        rates = measure_rates(graph, source.samples)
     print(f"{name:20} {sum(float(rate.sum()) for rate in rates.values()):,.0f} messages a sample")
 
 
 @contextmanager
 def _stage(name: str, stage: str) -> Iterator[None]:
-    started = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     yield
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"{name:20} {stage:27}{time.perf_counter() - started:8.1f} s   peak {peak:5.2f} GiB", flush=True)
+    print(f"{name:20} {stage:27}{wall:8.1f} s   CPU {cpu:6.1f} s   peak {peak:5.2f} GiB", flush=True)
 
 
 if __name__ == "__main__":
