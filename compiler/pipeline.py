@@ -127,14 +127,19 @@ def with_timesteps(graph: Graph, network: nir.NIRGraph, calibration: NDArray[Any
 
 def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Program:
     """The second half of `compile_nir`: masks, attention, delays, cores."""
+    graph = balanced(network, chip, options, watch)
+    return place(partition(graph, chip), graph, chip, options, network.source_hash)
+
+
+def balanced(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Graph:
+    """The graph that is cut into cores: masks, attention, delays."""
     masks = static_masks(network.folded, network.calibration) if options.masks == "static" else {}
     passes: list[Pass] = [
         MaterializeTokenMasks(options.masks, masks),
         LowerAttention(options.attention_order),
         BalanceDelays(),
     ]
-    balanced = run_passes(network.graph, passes, chip, watch)
-    return place(partition(balanced, chip), balanced, chip, options, network.source_hash)
+    return run_passes(network.graph, passes, chip, watch)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass], chip: ChipSpec, watch: Watcher = unwatched) -> Graph:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ Ints = NDArray[np.int64]
 Snap = Callable[[float], float | None]  # the nearest scale that the neurons can have, None where there surely is none
 
 ROOM = 0.98  # of the grid is filled where that is free to choose: neurons nudge a scale to the next whole threshold
+WORK = (
+    1 << 25
+)  # products by which a scale's error is told: with all outputs of most layers, with some of a very large one
+FEW = 256  # weights that mostly show that a layer's lie on no grid
 STEP_TOLERANCE = 1e-6  # of the largest weight: float32 weights are multiples of their step no better than this
 
 # Multiples of the scale at which the largest weight just fits: below 1 the grid is coarser, above 1 outliers are clipped. Weights
@@ -40,9 +45,13 @@ class Part:
         """Weights in current units, unrounded, of a layer with `scale` of them in a float unit."""
         return self.weight * (scale / self.input_scale)
 
-    def worst(self, weight: Ints) -> int:
+    def worst(self, weight: NDArray[Any]) -> int:
         """The largest |current| that inputs in range can cause."""
         return worst_current(weight, *self.input_range)
+
+    def rounding(self, grid: WeightGrid) -> float:
+        """How much larger rounding the weights can make it."""
+        return float(self.weight[0].size * max(abs(end) for end in self.input_range) * grid.step / 2)
 
 
 def scales_by_error(parts: Sequence[Part], grid: WeightGrid, snap: Snap) -> Iterator[float]:
@@ -50,11 +59,11 @@ def scales_by_error(parts: Sequence[Part], grid: WeightGrid, snap: Snap) -> Iter
     those around the largest that fits the weights of all synapses; and then, for where none of these does, of ever coarser ones.
     """
     fitting, exact = fitting_scale(parts, grid), exact_scale(parts, grid)
-    moments = [part.moments() for part in parts]
+    error = judge(parts, grid, fitting)
     for halving in range(grid.high.bit_length() + 1):
         tried = [*([exact / 2**halving] if exact else []), *(fitting * factor / 2**halving for factor in FACTORS)]
         scales = dict.fromkeys(scale for one in tried if (scale := snap(one)) is not None)
-        errors = {scale: membrane_error(parts, moments, grid, scale) for scale in scales}
+        errors = {scale: error(scale) for scale in scales}
         yield from (scale for scale in sorted(errors, key=errors.__getitem__) if errors[scale] < np.inf)
 
 
@@ -67,12 +76,14 @@ def fitting_scale(parts: Sequence[Part], grid: WeightGrid) -> float:
 def exact_scale(parts: Sequence[Part], grid: WeightGrid) -> float | None:
     """The largest scale at which all weights are whole numbers already, of one synapse each if they fit it; None where there is
     none, as for most trained weights."""
-    values = np.unique(np.concatenate([np.abs(part.weight).ravel() / part.input_scale for part in parts]))
-    values = values[values > 0]
-    step = common_step(values, values.max() / grid.high) if values.size else None
-    if step is None:
-        return None
-    steps = round(values.max() / step)
+    values = np.concatenate([np.abs(part.weight).ravel() / part.input_scale for part in parts])
+    largest = values.max(initial=0)
+    for some in (np.append(values[:: -(-values.size // FEW)], largest), values):  # sorting all takes long
+        steps_of = np.unique(some[some > 0])
+        step = common_step(steps_of, largest / grid.high) if steps_of.size else None
+        if step is None:
+            return None
+    steps = round(largest / step)
     one = grid.high // grid.synapses
     held = one if steps <= one else grid.high
     return float(max(1, int(held * ROOM) // steps) * grid.step / step)
@@ -90,16 +101,54 @@ def common_step(values: Floats, least: float) -> float | None:
     return step
 
 
-def membrane_error(parts: Sequence[Part], moments: Sequence[Floats], grid: WeightGrid, scale: float) -> float:
-    """What rounding the weights leaves in the membranes, in float units: standard deviations, added up over outputs. Infinite
-    where the weights could make the accumulator wrap."""
-    variance, worst = np.zeros(len(parts[0].weight)), 0
+def judge(parts: Sequence[Part], grid: WeightGrid, typical: float) -> Callable[[float], float]:
+    """What tells a scale's error: `membrane_error`, of very large layers by some of their outputs; infinite where the weights
+    could make the accumulator wrap. typical: any scale, from which the largest current of others is estimated."""
+    moments = [part.moments() for part in parts]
+    some, stand_for = some_outputs(parts, moments)
+    unrounded = sum(part.worst(part.ideal(typical)) + 1 for part in parts) / typical
+    rounding = sum(part.rounding(grid) for part in parts)
+
+    def error(scale: float) -> float:
+        surely_fits = unrounded * scale + rounding < ACTIVATION_LIMIT  # weights that are clipped too become no larger
+        if surely_fits or worst(parts, grid, scale) < ACTIVATION_LIMIT:
+            return membrane_error(some, moments, grid, scale, stand_for)
+        return np.inf
+
+    return error
+
+
+def some_outputs(parts: Sequence[Part], moments: Sequence[Floats]) -> tuple[Sequence[Part], Floats]:
+    """The parts of as many outputs as WORK allows, and how many outputs each of them stands for: those with the largest weights,
+    which a scale clips, for themselves, and some for all others. All outputs of small layers and of convolutions in groups."""
+    outputs = len(parts[0].weight)
+    work = sum(part.weight.size * moment.shape[-1] for part, moment in zip(parts, moments, strict=True))
+    number = max(1, outputs * WORK // max(2 * work, 1))
+    if work <= WORK or any(part.groups > 1 for part in parts):
+        return parts, np.ones(outputs)
+    largest = np.max([np.abs(part.ideal(1.0)).reshape(outputs, -1).max(axis=1) for part in parts], axis=0)
+    order = np.argsort(-largest, kind="stable")
+    others = order[number + ((np.arange(number) + 0.5) * (outputs - number) / number).astype(np.int64)]
+    stands_for = np.repeat([1.0, (outputs - number) / number], number)
+    return [replace(part, weight=part.weight[[*order[:number], *others]]) for part in parts], stands_for
+
+
+def worst(parts: Sequence[Part], grid: WeightGrid, scale: float) -> int:
+    """The largest |current| of all parts together with weights of this scale."""
+    return sum(part.worst(grid.nearest(part.ideal(scale))[0]) for part in parts)
+
+
+def membrane_error(
+    parts: Sequence[Part], moments: Sequence[Floats], grid: WeightGrid, scale: float, times: Floats | float = 1.0
+) -> float:
+    """What rounding the weights leaves in the membranes, in float units: standard deviations, added up over outputs, each of them
+    `times` as often."""
+    variance = np.zeros(len(parts[0].weight))
     for part, moment in zip(parts, moments, strict=True):
         ideal = part.ideal(scale)
         weight, _ = grid.nearest(ideal)
-        worst += part.worst(weight)
         variance += error_variance(weight - ideal, part.groups, moment)
-    return float(np.sqrt(variance).sum() / scale) if worst < ACTIVATION_LIMIT else np.inf
+    return float((np.sqrt(variance) * times).sum() / scale)
 
 
 def error_variance(error: Floats, groups: int, moments: Floats) -> Floats:

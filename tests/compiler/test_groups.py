@@ -12,7 +12,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import fans, groups_of, mask_input
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.program import Program
-from pumice.runtime.reference import stateless
+from pumice.compiler.walk import stateless
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from networks import TinySpikformer, images
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.program import Program
+from pumice.compiler.walk import walk
 from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion, tokens_kept
-from pumice.runtime.reference import Reference, input_frames, walk
+from pumice.runtime.reference import Reference, input_frames
 
 CONFIG = TinySpikformer(retention=0.3, blocks=2)
 GATED = ("q_lif", "k_lif", "v_lif", "attn_lif", "proj_lif", "fc1_lif", "fc2_lif")

@@ -13,8 +13,9 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.partition import partition
 from pumice.compiler.place import place
 from pumice.compiler.program import Program
+from pumice.compiler.walk import walk
 from pumice.hwsim.counters import CountTable
-from pumice.runtime.reference import Reference, input_frames, walk
+from pumice.runtime.reference import Reference, input_frames
 
 CONFIG = TinySpikformer(blocks=2)
 

@@ -9,8 +9,9 @@ import pytest
 from stream_networks import CHANNELS, TIMESTEPS, TOKENS, every_node, on_cores_of, samples, schedule
 
 from pumice.compiler.program import Program
+from pumice.compiler.walk import walk
 from pumice.hwsim.counters import CountTable
-from pumice.runtime.reference import Reference, input_frames, mask_schedule, walk
+from pumice.runtime.reference import Reference, input_frames, mask_schedule
 
 SAMPLES = 6
 

@@ -17,9 +17,10 @@ from pumice.compiler.importing.importer import import_nir
 from pumice.compiler.ir import Graph
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.program import Program
+from pumice.compiler.walk import batch_size, walk
 from pumice.errors import InputError
 from pumice.hwsim.spec import load_chip
-from pumice.runtime.reference import Reference, batch_size, input_frames, mask_schedule, walk
+from pumice.runtime.reference import Reference, input_frames, mask_schedule
 
 CONFIG = TinySpikformer(blocks=2)
 
@@ -77,7 +78,7 @@ def test_a_large_network_is_walked_a_few_samples_at_a_time(monkeypatch: pytest.M
     program, x, masks = every_node(), stream_samples(5), stream_schedule(5)
     whole = Reference().run(program, x, masks, record=True)
     assert batch_size(program.graph) == 48
-    monkeypatch.setattr("pumice.runtime.reference.VALUES", 1 << 13)
+    monkeypatch.setattr("pumice.compiler.walk.VALUES", 1 << 13)
     assert 1 <= batch_size(program.graph) < 5
     parts = Reference().run(program, x, masks, record=True)
     assert np.array_equal(parts.outputs, whole.outputs)

@@ -20,17 +20,19 @@ def begin(node: i.IntLif | i.Programmable, like: Ints) -> State:
     return np.zeros_like(like), np.zeros_like(like)
 
 
-def run_stateful(node: i.IntLif | i.Programmable, inputs: list[Ints], state: State) -> tuple[Ints, Ints, State]:
-    """What a layer sends [T, B, C, …] from `state` on; its active neurons, how many samples found each one active, [T, C, …];
-    and the state after it. A neuron is active in a step when it is routed and has an input, a bias or a state to update."""
+def run_stateful(
+    node: i.IntLif | i.Programmable, inputs: list[Ints], state: State, counts: bool = True
+) -> tuple[Ints, Ints, State]:
+    """What a layer sends [T, B, C, …] from `state` on; if it counts, how many samples found each neuron active, [T, C, …]; the
+    state after it. A neuron is active in a step when it is routed and has an input, a bias or a state to update."""
     current = inputs[0]
     u, v = state
     sent = np.empty_like(current)
-    active = np.empty((current.shape[0], *current.shape[2:]), np.int64)
+    active = np.zeros((current.shape[0] if counts else 0, *current.shape[2:]), np.int64)
     for t in range(current.shape[0]):
         routed = _routed(node, inputs, t)
-        busy = (current[t] != 0) | _driven(node) | (v != 0) | (u != 0 if isinstance(node, i.Programmable) else False)
-        active[t] = (routed & busy).sum(axis=0)
+        if counts:
+            active[t] = (routed & _busy(node, current[t], u, v)).sum(axis=0)
         u, v, sent[t] = _step(node, u, v, current[t], routed)
     return sent, active, (u, v)
 
@@ -38,6 +40,11 @@ def run_stateful(node: i.IntLif | i.Programmable, inputs: list[Ints], state: Sta
 def _routed(node: i.IntLif | i.Programmable, inputs: list[Ints], t: int) -> NDArray[np.bool_]:
     gated = isinstance(node, i.IntLif) and node.gate_state != ""
     return inputs[1][t][:, None, :] > 0 if gated else np.ones((), np.bool_)
+
+
+def _busy(node: i.IntLif | i.Programmable, current: Ints, u: Ints, v: Ints) -> NDArray[np.bool_]:
+    remembers = u != 0 if isinstance(node, i.Programmable) else False
+    return np.asarray((current != 0) | _driven(node) | (v != 0) | remembers)
 
 
 def _driven(node: i.IntLif | i.Programmable) -> NDArray[np.bool_]:
