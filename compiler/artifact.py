@@ -19,10 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from pumice.compiler import int_nodes
-from pumice.compiler.groups import groups_of
 from pumice.compiler.ir import Change, Graph, Node, TensorType, in_topological_order
+from pumice.compiler.mapping.layouts import layouts_of
+from pumice.compiler.mapping.legality import mapping_problems
 from pumice.compiler.options import options_of_dict
-from pumice.compiler.partition import slice_of, violations
 from pumice.compiler.program import CoreMapping, Program, Site, Slice
 from pumice.compiler.verify import verify
 from pumice.errors import ArtifactError, InputError, PumiceError, VerifyError
@@ -31,7 +31,7 @@ from pumice.hwsim.programmable import NeuronParams
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import ChipSpec
 
-FORMAT = 1
+FORMAT = 2
 KEY = "pumice"
 NODE_TYPES: Mapping[str, type[Node]] = {
     cls.__name__: cls
@@ -133,29 +133,6 @@ def check(program: Program, where: Path | str) -> None:
         raise ArtifactError(f"{where}: {'; '.join(problems)}", "compile it again")
 
 
-def mapping_problems(program: Program) -> list[str]:
-    """What is illegal about a program's mapping: uncovered or doubled neurons, wrong resource counts, exceeded limits."""
-    problems = []
-    placed = program.mapping.slices_of()
-    groups = {group.name: group for group in groups_of(program.graph)}
-    if set(placed) != set(groups):
-        problems.append(f"mapping and graph differ in {sorted(set(placed) ^ set(groups))[0]!r}")
-    if len(program.mapping.sites) != len(program.mapping.cores) or len(set(program.mapping.sites)) != len(
-        program.mapping.sites
-    ):
-        problems.append("two cores share a site, or a core has none")
-    for name, group in groups.items():
-        covered = np.zeros(group.extent, np.int64)
-        for _, part in placed.get(name, []):
-            covered[slice(*part.channels), slice(*part.positions)] += 1
-            if part != slice_of(group, program.graph, program.chip, part.channels, part.positions):
-                problems.append(f"{name}: stored resource counts do not match its weights")
-            problems += [f"{name}: {what} {used:,}/{limit:,}" for what, used, limit in violations(part, program.chip)]
-        if not np.all(covered == 1):
-            problems.append(f"{name}: {int((covered != 1).sum()):,} neurons are on no core or on two")
-    return problems
-
-
 def _node_entry(node: Node, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
     entry: dict[str, Any] = {"type": type(node).__name__, "name": node.name, "inputs": list(node.inputs)}
     entry |= {"source": node.source, "out": asdict(node.out), "fields": {}}
@@ -192,7 +169,7 @@ def _program(manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Prog
     outputs = tuple((str(name), str(node)) for name, node in g.get("outputs", ()))
     graph = Graph(in_topological_order(nodes), g["output"], "balanced", g["timesteps"], g["encoding"], log, outputs)
     cores = tuple(tuple(_slice(part) for part in slices) for slices in m["cores"])
-    mapping = CoreMapping(cores, tuple(Site(**site) for site in m["sites"]))
+    mapping = CoreMapping(cores, tuple(Site(**site) for site in m["sites"]), layouts_of(graph))
     chip = ChipSpec(**manifest["chip"])
     if chip.digest() != manifest["chip_hash"]:
         raise ValueError("the chip's numbers do not match their hash")
@@ -200,7 +177,8 @@ def _program(manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Prog
 
 
 def _slice(entry: dict[str, Any]) -> Slice:
-    return Slice(**(entry | {"channels": tuple(entry["channels"]), "positions": tuple(entry["positions"])}))
+    ranges = {key: tuple(entry[key]) for key in ("channels", "positions", "formats")}
+    return Slice(**(entry | ranges))
 
 
 def _node(entry: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Node:

@@ -14,6 +14,7 @@ from pumice.hwsim.arith import MAX_SYNAPSES, Signs
 MaskMode = Literal["static", "live", "given", "off"]
 AttentionOrder = Literal["auto", "scores", "context"]
 FactorMode = Literal["auto", "keep", "merge"]
+MappingMethod = Literal["pumice", "sequential", "random", "greedy", "hilbert", "hilbert+force", "mtkahypar"]
 FOREIGN_SYNAPSES = (
     3  # for which every layer of the networks in decision 0016 sends 99 % of its spikes as its framework does
 )
@@ -26,6 +27,7 @@ class CompileOptions:
     pairs kept as two layers, multiplied into one, or the cheaper. reading: what the NIR file means where it does not say it;
     without one, a file that leaves something open is refused. signs: weights with their sign in them, or a list of synapses for
     each sign, whose weights are twice as fine. synapses: how many 8-bit synapses may carry one weight, as their sum; 0: auto.
+    mapping: how neurons are put on cores: Pumice's way, or one of the field's to compare with.
     "auto" of both: what another framework's file needs to fire as it does there (decision 0016), and the plainest for our own."""
 
     weight_bits: int = 8
@@ -36,6 +38,7 @@ class CompileOptions:
     reading: Reading | None = None
     signs: Literal["auto"] | Signs = "auto"
     synapses: int = 0
+    mapping: MappingMethod = "pumice"
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
@@ -52,6 +55,8 @@ class CompileOptions:
 
         if self.factors not in get_args(FactorMode):
             raise InputError(f"unknown factors {self.factors!r}", f"choose one of {', '.join(get_args(FactorMode))}")
+        if self.mapping not in get_args(MappingMethod):
+            raise InputError(f"unknown mapping {self.mapping!r}", f"choose one of {', '.join(get_args(MappingMethod))}")
         if self.signs not in ("auto", *get_args(Signs)):
             raise InputError(f"unknown signs {self.signs!r}", f"choose one of auto, {', '.join(get_args(Signs))}")
         if not 0 <= self.synapses <= MAX_SYNAPSES:

@@ -17,8 +17,8 @@ from pumice.compiler.importing.nested import flatten
 from pumice.compiler.importing.nir_file import source_digest
 from pumice.compiler.int_nodes import GradedInput
 from pumice.compiler.ir import Change, Graph, Node
+from pumice.compiler.mapping.mapper import map_network
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.partition import partition
 from pumice.compiler.passes.balance_delays import BalanceDelays
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
 from pumice.compiler.passes.lower_attention import LowerAttention
@@ -26,8 +26,8 @@ from pumice.compiler.passes.lowering.lower_general import LowerGeneral
 from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
 from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
-from pumice.compiler.place import place
 from pumice.compiler.program import Program
+from pumice.compiler.spike_rates import measure_rates
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec
@@ -41,6 +41,8 @@ class Pass(Protocol):
 
     def __call__(self, graph: Graph, chip: ChipSpec) -> Graph: ...
 
+
+RATE_SAMPLES = 8  # calibration samples on which spike rates are measured, for placement
 
 Watcher = Callable[[str, Graph], None]
 
@@ -128,7 +130,9 @@ def with_timesteps(graph: Graph, network: nir.NIRGraph, calibration: NDArray[Any
 def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Program:
     """The second half of `compile_nir`: masks, attention, delays, cores."""
     graph = balanced(network, chip, options, watch)
-    return place(partition(graph, chip), graph, chip, options, network.source_hash)
+    rates = measure_rates(graph, network.calibration[:RATE_SAMPLES])
+    mapped = map_network(graph, chip, rates, options.mapping)
+    return Program(graph, mapped.mapping, chip, options, network.source_hash)
 
 
 def balanced(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Graph:

@@ -8,7 +8,8 @@ Definitions (all summed over samples, per timestep):
     eq25              mean input * T * dense operations (TP-Spikformer Eq. 25: ignores borders and absent synapses)
     dense             T * multiply-accumulates of the dense layer
     active/idle/gated neurons with something to update / nothing to update / whose token is not routed
-    messages          one per spike and destination core; hops along X then Y
+    asleep            neurons of a core none of whose tokens is routed at a step: the core does nothing
+    messages          one per spike and destination core; hops along X then Y, those between chips apart
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class CountRow:
     active: Floats
     idle: Floats
     gated: Floats
+    asleep: Floats
     spikes: Floats
     messages: Floats
     hops_ew: Floats
@@ -103,26 +105,26 @@ def payload_per_neuron(x: NDArray[Any]) -> Ints:
     return np.asarray(x.sum(axis=1).reshape(x.shape[0], x.shape[2], -1))
 
 
-def delivered(counts: NDArray[Any], fan: Ints) -> Floats:
+def delivered(counts: NDArray[Any], fan: NDArray[Any]) -> Floats:
     """Synaptic operations per step: events [T, C, P] times fan-out [C, P], [T]."""
     return np.asarray(np.einsum("tcp,cp->t", counts.astype(np.float64), fan.astype(np.float64)))
 
 
-def coincidences(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int]) -> Floats:
+def coincidences(left: NDArray[Any], right: NDArray[Any], rows: Ints, columns: Ints) -> Floats:
     """Accumulations of a product of spike matrices, per step: pairs of nonzero operands that meet, [T].
 
-    left [T, B, h, M, K], right [T, B, h, K, N]; rows: slice of the flattened h * M; columns: slice of N.
+    left [T, B, h, M, K], right [T, B, h, K, N]; rows: those held of the flattened h * M; columns: those held of N.
     """
     return products(left != 0, right != 0, rows, columns)
 
 
-def products(left: NDArray[Any], right: NDArray[Any], rows: tuple[int, int], columns: tuple[int, int]) -> Floats:
+def products(left: NDArray[Any], right: NDArray[Any], rows: Ints, columns: Ints) -> Floats:
     """The same pairs, each weighted by the product of its payloads, [T]."""
     heads, m = left.shape[2], left.shape[3]
     held = np.zeros(heads * m, np.float64)
-    held[rows[0] : rows[1]] = 1
+    held[rows] = 1
     per_k = np.einsum("tbhmk,hm->tbhk", left.astype(np.float64), held.reshape(heads, m))
-    others = right[..., columns[0] : columns[1]].sum(axis=-1)
+    others = right[..., columns].sum(axis=-1)
     return np.asarray(np.einsum("tbhk,tbhk->t", per_k, others.astype(np.float64)))
 
 

@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.groups import Group, fans, groups_of, mask_input, origin
+from pumice.compiler.groups import Group, mask_input, origin
 from pumice.compiler.ir import Node
-from pumice.compiler.program import Program, Site, Slice
+from pumice.compiler.mapping.fans import Fan
+from pumice.compiler.mapping.usage import Network, network_of
+from pumice.compiler.program import Program, Slice
 from pumice.compiler.streams import holds_reals
 from pumice.hwsim import arith, counters
 from pumice.hwsim.counters import COUNT_FIELDS, CountRow, CountTable, merge_tables
 from pumice.hwsim.scoring import score_operations
+from pumice.runtime.counting_messages import add_messages
 from pumice.runtime.report import mask_nodes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+Held = tuple[Ints, Ints]  # channels and positions of a slice
+
+
 @dataclass(frozen=True, eq=False)
 class Counting:
     """A run's raw material: values per node [T, B, …]; active neurons per layer of LIF,
-    levels or membranes [T, C, …], summed over samples."""
+    levels or membranes [T, C, …], summed over samples. counted: events of streams that were added up before."""
 
     values: Mapping[str, Ints]
     active: Mapping[str, Ints]
+    counted: dict[str, Ints] = field(default_factory=dict)
+
+    def events(self, name: str) -> Ints:
+        """How many samples' events each neuron of a stream sent, [T, C, P]."""
+        if name not in self.counted:
+            self.counted[name] = counters.spikes_per_neuron(self.values[name])
+        return self.counted[name]
 
 
 def count_samples(program: Program, run: Counting) -> CountTable:
-    """The counts of one batch of samples."""
-    placed = program.mapping.slices_of()
-    rows = [
-        _count_slice(program, run, group, core, part, placed)
-        for group in groups_of(program.graph)
-        for core, part in placed[group.name]
-    ]
+    """The counts of one batch of samples: a row for each slice, core after core."""
+    network = network_of(program.graph, program.chip)
+    rows = [row for core in range(len(program.mapping.cores)) for row in _count_core(program, network, run, core)]
     samples = next(iter(run.values.values())).shape[1]
     bits, operations = _mask_work(program, samples)
-    return CountTable(tuple(rows), samples, program.graph.timesteps, bits, operations)
+    return CountTable(
+        tuple(add_messages(rows, program, network, run.events)), samples, program.graph.timesteps, bits, operations
+    )
 
 
 def merged(tables: list[CountTable]) -> CountTable | None:
@@ -49,19 +60,32 @@ def merged(tables: list[CountTable]) -> CountTable | None:
     return merge_tables(tables) if tables else None
 
 
+def _count_core(program: Program, network: Network, run: Counting, core: int) -> Iterator[CountRow]:
+    parts = program.mapping.cores[core]
+    asleep = np.logical_and.reduce(
+        [_asleep(run, network.groups[part.group].neurons, _held(program, part)) for part in parts]
+    )
+    for part in parts:
+        yield _count_slice(program, network, run, core, part, asleep)
+
+
+def _held(program: Program, part: Slice) -> Held:
+    return program.mapping.channels_of(part), program.mapping.positions_of(part)
+
+
 def _count_slice(
-    program: Program, run: Counting, group: Group, core: int, part: Slice, placed: Mapping[str, list[tuple[int, Slice]]]
+    program: Program, network: Network, run: Counting, core: int, part: Slice, asleep: NDArray[np.bool_]
 ) -> CountRow:
-    steps = program.graph.timesteps
-    sums = {name: np.zeros(steps) for name in COUNT_FIELDS}
-    for name, fan in fans(group, program.graph, part.channels, part.positions):
-        _add_stream(sums, program, run, group, name, fan, program.mapping.sites[core], placed)
+    group, held = network.groups[part.group], _held(program, part)
+    sums = {name: np.zeros(program.graph.timesteps) for name in COUNT_FIELDS}
+    for fan in network.wiring.fans(group, *held):
+        _add_stream(sums, program, run, group, fan)
     for node in group.synapses:
         if isinstance(node, i.SpikeMatmul):
-            _add_attention(sums, run, node, part)
+            _add_attention(sums, run, node, held)
         elif isinstance(node, i.Synapse):
             _add_layer_estimates(sums, run, group, node, part, program)
-    _add_neurons(sums, run, group, part)
+    _add_neurons(sums, run, group, part, held, asleep)
     return CountRow(group.name, core, _synapse_kind(group.synapses[0]), **sums)
 
 
@@ -72,54 +96,27 @@ def _synapse_kind(node: Node) -> str:
     return "conv" if windows or isinstance(node, i.OrPool | i.MaxPool) else "dense"
 
 
-def _add_stream(
-    sums: dict[str, Floats],
-    program: Program,
-    run: Counting,
-    group: Group,
-    name: str,
-    fan: Ints,
-    target: Site,
-    placed: Mapping[str, list[tuple[int, Slice]]],
-) -> None:
-    """Events of one input stream, what they cost in synapses, and the messages that carried them."""
-    x = run.values[name]
-    events, reached = counters.spikes_per_neuron(x), (fan > 0).astype(np.int64)
-    sums["events"] += counters.delivered(events, reached)
-    source = origin(name, program.graph)
-    real = isinstance(source, i.GradedInput)
-    operand = any(isinstance(node, i.SpikeMatmul) and name in node.inputs for node in group.synapses)
-    if not operand:  # operations on those are coincidences, counted by `_add_attention`
-        sums["macs" if real else "synops"] += counters.delivered(events, fan)
-        payload = events if holds_reals(name, program.graph.nodes) else counters.payload_per_neuron(x)
-        sums["weighted"] += 0 if real else counters.delivered(payload, fan)
-    if real:
-        sums["messages"] += counters.delivered(events, reached)
-        return
-    own = (source.out.shape[0], -1)  # cores hold neurons in their own shape, which a reader may see as another
-    events, reached = events.reshape(len(events), *own), reached.reshape(own)
-    for core, part in placed[source.name]:
-        held = events[:, slice(*part.channels), slice(*part.positions)]
-        messages = counters.delivered(held, reached[slice(*part.channels), slice(*part.positions)])
-        _add_messages(sums, messages, program.mapping.sites[core], target)
+def _add_stream(sums: dict[str, Floats], program: Program, run: Counting, group: Group, fan: Fan) -> None:
+    """Events of one input stream, and what they cost in synapses."""
+    events = run.events(fan.stream)[:, :, fan.sources]
+    sums["events"] += counters.delivered(events, fan.reached)
+    if any(isinstance(node, i.SpikeMatmul) and fan.stream in node.inputs for node in group.synapses):
+        return  # operations on those are coincidences, counted by `_add_attention`
+    real = isinstance(origin(fan.stream, program.graph), i.GradedInput)
+    counts = fan.counts
+    sums["macs" if real else "synops"] += counters.delivered(events, counts)
+    reals = holds_reals(fan.stream, program.graph.nodes)
+    payload = events if reals else counters.payload_per_neuron(run.values[fan.stream])[:, :, fan.sources]
+    sums["weighted"] += 0 if real else counters.delivered(payload, counts)
 
 
-def _add_messages(sums: dict[str, Floats], messages: Floats, source: Site, target: Site) -> None:
-    sums["messages"] += messages
-    if source.chip != target.chip:
-        sums["hops_chip"] += messages
-        return
-    sums["hops_ew"] += messages * abs(source.x - target.x)
-    sums["hops_ns"] += messages * abs(source.y - target.y)
-
-
-def _add_attention(sums: dict[str, Floats], run: Counting, node: i.SpikeMatmul, part: Slice) -> None:
+def _add_attention(sums: dict[str, Floats], run: Counting, node: i.SpikeMatmul, held: Held) -> None:
     a, b = (run.values[name] for name in node.inputs)
     left, right = arith.head_operands(node.pattern, a, b, node.heads)
-    sums["synops"] += counters.coincidences(left, right, part.channels, part.positions)
-    sums["weighted"] += counters.products(left, right, part.channels, part.positions)
+    sums["synops"] += counters.coincidences(left, right, *held)
+    sums["weighted"] += counters.products(left, right, *held)
     samples, heads, rows, inner = left.shape[1:]
-    share = part.neurons / (heads * rows * right.shape[-1])
+    share = len(held[0]) * len(held[1]) / (heads * rows * right.shape[-1])
     dense = heads * rows * inner * right.shape[-1] * share
     spikes = a if node.pattern in ("scores", "keys-values", "queries-context") else b
     sums["dense"] += samples * dense
@@ -137,25 +134,42 @@ def _add_layer_estimates(
     sums["eq25"] += payload.mean(axis=tuple(range(2, x.ndim))).sum(axis=1) * dense
 
 
-def _add_neurons(sums: dict[str, Floats], run: Counting, group: Group, part: Slice) -> None:
-    node = group.neurons
-    held = (slice(None), slice(*part.channels), slice(*part.positions))
+def _add_neurons(
+    sums: dict[str, Floats], run: Counting, group: Group, part: Slice, held: Held, asleep: NDArray[np.bool_]
+) -> None:
+    node, at = group.neurons, np.ix_(*held)
     value = run.values[node.name]
     steps, samples = value.shape[:2]
-    fired = counters.spikes_per_neuron(value)[held].sum(axis=(1, 2)).astype(np.float64)
-    active = (
-        run.active[node.name].reshape(steps, *group.extent)[held].sum(axis=(1, 2)) if node.name in run.active else fired
-    )
-    total = np.full(steps, samples * part.neurons, np.float64)
-    gated = np.zeros(steps)
-    if mask := mask_input(node):
-        of_slice = (slice(None), *held)  # a gated layer's values are [T, B, C, N]
-        off = run.values[mask][:, :, None, slice(*part.positions)] == 0
-        gated = ((value[of_slice] == 0) & off).sum(axis=(1, 2, 3)).astype(np.float64)  # a membrane passes streams on
+    fired = run.events(node.name)[(slice(None), *at)].sum(axis=(1, 2)).astype(np.float64)
+    active = fired
+    if node.name in run.active:
+        active = run.active[node.name].reshape(steps, *group.extent)[(slice(None), *at)].sum(axis=(1, 2))
+    off = _off(run, node, held)
+    gated = (off & ~asleep[:, :, None, None]).sum(axis=(1, 2, 3)).astype(np.float64)
+    sleeping = asleep.sum(axis=1) * float(part.neurons)
     sums["spikes"] += 0 if isinstance(node, i.Readout) else fired
     sums["active"] += active
     sums["gated"] += gated
-    sums["idle"] += total - active - gated
+    sums["asleep"] += sleeping
+    sums["idle"] += samples * part.neurons - active - gated - sleeping
+
+
+def _off(run: Counting, node: Node, held: Held) -> NDArray[np.bool_]:
+    """Where neurons of a slice have nothing to do because their token is not routed, [T, B, C, P]; streams pass a membrane."""
+    value = run.values[node.name]
+    silent = value.reshape(*value.shape[:3], -1)[:, :, held[0]][..., held[1]] == 0
+    mask = mask_input(node)
+    if not mask:
+        return np.zeros_like(silent)
+    return np.asarray(silent & (run.values[mask][:, :, None, held[1]] == 0))
+
+
+def _asleep(run: Counting, node: Node, held: Held) -> NDArray[np.bool_]:
+    """Steps and samples at which a slice has no work at all, [T, B]: no token of its is routed, and its neurons' state waits."""
+    if isinstance(node, i.IntLif) and node.gate_state == "decay":
+        steps, samples = run.values[node.name].shape[:2]
+        return np.zeros((steps, samples), np.bool_)
+    return np.asarray(_off(run, node, held).all(axis=(2, 3)))
 
 
 def _mask_work(program: Program, samples: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.partition import utilisation
+from pumice.compiler.mapping.usage import network_of, utilisation
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.program import Program
 from pumice.hwsim.counters import CountTable
@@ -32,15 +32,12 @@ def report_dict(program: Program) -> dict[str, Any]:
 
 def core_utilisation(program: Program) -> dict[str, float]:
     """Mean share of each published core limit that is used, and of each core's binding one; fractions."""
+    network = network_of(program.graph, program.chip)
     shares: dict[str, list[float]] = {}
-    for slices in program.mapping.cores:
-        used: dict[str, float] = {}
-        for part in slices:
-            for resource, amount, limit in utilisation(part, program.chip):
-                used[resource] = used.get(resource, 0.0) + amount / limit
-        for resource, share in used.items():
+    for core in program.mapping.cores:
+        used = {resource: amount / limit for resource, amount, limit in utilisation(core, network)}
+        for resource, share in (*used.items(), ("binding", max(used.values()))):
             shares.setdefault(resource, []).append(share)
-        shares.setdefault("binding", []).append(max(used.values()))
     return {resource: float(np.mean(values)) for resource, values in shares.items()}
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from mapped import on_cores
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, TensorType, rebuilt
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.partition import partition
 from pumice.compiler.passes.balance_delays import BalanceDelays
-from pumice.compiler.place import place
 from pumice.compiler.program import Program
 from pumice.compiler.verify import verify
 from pumice.hwsim.spec import load_chip
@@ -148,7 +147,7 @@ def placed(nodes: dict[str, Node], output: str) -> Program:
     graph = Graph(nodes, output, "lowered", TIMESTEPS, "frames")
     graph = BalanceDelays()(rebuilt(graph, nodes.values(), "lowered", ()), chip)
     verify(graph, chip, "the builder")
-    return place(partition(graph, chip), graph, chip, options)
+    return on_cores(graph, chip, options)
 
 
 def samples(count: int, seed: int = 1) -> np.ndarray:
@@ -164,4 +163,4 @@ def schedule(count: int, seed: int = 2) -> np.ndarray:
 def on_cores_of(program: Program, neurons: int) -> Program:
     """The same program on cores of at most so many neurons."""
     chip = replace(program.chip, neurons_per_core=neurons)
-    return place(partition(program.graph, chip), program.graph, chip, program.options)
+    return on_cores(program.graph, chip, program.options)

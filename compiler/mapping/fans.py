@@ -23,10 +23,10 @@ Ints = NDArray[np.int64]
 class Fan:
     """One input stream of a slice, at the positions from which anything reaches it.
 
-    width: positions of the stream, as its reader sees it. sources: those [P'], flattened, that reach the slice. per_channel: synapses of a source channel into the
-    slice's channels at each tap, [C, K]. taps: how many of the slice's positions tap k joins to each source position, [K, P'].
-    targets: which one (its rank among the slice's positions), -1 for none, [K, P']; None where nothing is stored. delay: steps
-    that the axons hold a spike back.
+    width: positions of the stream, as its reader sees it. sources: those [P'], flattened, that reach the slice. per_channel:
+    synapses of a source channel into the slice's channels at each tap, [C, K]. taps: how many of the slice's positions tap k
+    joins to each source position, [K, P']. targets: which one (its rank among the slice's positions), -1 for none, [K, P'];
+    None where nothing is stored. delay: steps that the axons hold a spike back.
     """
 
     stream: str

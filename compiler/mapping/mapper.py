@@ -8,19 +8,28 @@ from pumice.compiler.ir import Graph
 from pumice.compiler.mapping.axons import checked_axons
 from pumice.compiler.mapping.fill import Caps
 from pumice.compiler.mapping.mapped import Mapped, best, placed
-from pumice.compiler.mapping.partitions import packed
+from pumice.compiler.mapping.partitions import layer_by_layer, packed
 from pumice.compiler.mapping.traffic import Rates, traffic_of
 from pumice.compiler.mapping.usage import Network, network_of
+from pumice.compiler.options import MappingMethod
 from pumice.hwsim.spec import ChipSpec
 
 
-def map_network(graph: Graph, chip: ChipSpec, rates: Rates) -> Mapped:
-    """Pumice's mapping of a balanced graph: the partition and placement whose messages travel least. rates: per stream the
-    messages of each neuron [C, P] per sample. Raises DoesNotFit where the network does not fit the chips allowed."""
+def map_network(graph: Graph, chip: ChipSpec, rates: Rates, method: MappingMethod = "pumice") -> Mapped:
+    """A mapping of a balanced graph. rates: per stream the messages of each neuron [C, P] per sample. Pumice's own is that of its
+    partitions and placements whose messages travel least; the others put layer after layer on cores of its own, and place
+    those as their names say. Raises DoesNotFit where the network does not fit the chips allowed."""
     network = network_of(graph, chip)
-    return checked_axons(network, lambda caps: best(_candidates(network, rates, caps)))
+    return checked_axons(network, lambda caps: best(candidates(network, rates, method, caps)))
 
 
-def _candidates(network: Network, rates: Rates, caps: Caps) -> Iterator[Mapped]:
-    for cores in packed(network, caps):
-        yield placed(network, cores, traffic_of(cores, network, rates), "exchange")
+def candidates(network: Network, rates: Rates, method: MappingMethod, caps: Caps) -> Iterator[Mapped]:
+    """The mappings that a method chooses from."""
+    if method == "pumice":
+        for cores in packed(network, caps):
+            yield placed(network, cores, traffic_of(cores, network, rates), "exchange")
+        return
+    if method == "mtkahypar":
+        raise NotImplementedError
+    cores = layer_by_layer(network, caps)
+    yield placed(network, cores, traffic_of(cores, network, rates), method)

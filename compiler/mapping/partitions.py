@@ -15,10 +15,10 @@ SMALL = 64  # cores up to which columns are tried too: larger networks' layers f
 SEGMENTS = (2, 4, 8)  # cores that a segment of columns may take
 
 
-def layer_by_layer(network: Network) -> Cores:
+def layer_by_layer(network: Network, caps: Caps) -> Cores:
     """Each layer on cores of its own, its neurons in the order of their numbers: what mappers do that look at one layer at a time
     (NxTF, arXiv 2101.04261, fills cores so; Jin et al., ASPLOS 2023, start from it)."""
-    filler = Filler(network)
+    filler = Filler(network, caps)
     return tuple(core for name in network.groups for core in filler.fill(by_index(network, name)))
 
 

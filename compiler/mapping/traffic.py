@@ -71,39 +71,51 @@ def _into(
 ) -> tuple[Ints, Ints, Floats, Ints, Ints]:
     """What one core receives: (sources, this core, messages, senders, senders of shared synapses)."""
     messages, senders, shared = np.zeros(cores), np.zeros(cores, np.int64), np.zeros(cores, np.int64)
-    for sender, neurons, rate, form in received(core, network, rates):
-        owner = owners[sender].reshape(-1)[neurons]
+    for arrival in arrivals(core, network):
+        if arrival.sender not in owners:  # the host's frames are no traffic between cores
+            continue
+        owner = owners[arrival.sender].reshape(-1)[arrival.neurons]
         held = owner >= 0
-        messages += np.bincount(owner[held], rate[held], cores)
+        if arrival.stream in rates:
+            messages += np.bincount(owner[held], rates[arrival.stream].reshape(-1)[arrival.neurons][held], cores)
         counted = np.bincount(owner[held], minlength=cores)
         senders += counted
-        shared += counted if form.startswith("shared") else 0
+        shared += counted if arrival.format.startswith("shared") else 0
     found = np.flatnonzero(senders)
     return found, np.full(len(found), index), messages[found], senders[found], shared[found]
 
 
-def received(
-    core: Sequence[Slice], network: Network, rates: Rates
-) -> Iterator[tuple[str, Ints, NDArray[np.float32], str]]:
-    """(sending group, its neurons as flattened indices, the messages of each, format) for each neuron that reaches a core:
-    once, however many of the core's slices it reaches. Streams from the host are no traffic between cores."""
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """Neurons that reach a core. stream: as which. sender: the node that owns them. neurons: their flattened indices there, those
+    not yet among the core's other arrivals. part: for which of the core's slices. format: of its synapses."""
+
+    stream: str
+    sender: str
+    neurons: Ints
+    part: int
+    format: str
+
+
+def arrivals(core: Sequence[Slice], network: Network) -> Iterator[Arrival]:
+    """Each neuron that reaches a core, once: however many of the core's slices a spike is for, it is one message. A spike that
+    comes to the core ungated comes anyway, so gated streams of the same neurons add nothing to it."""
     seen: dict[str, list[Ints]] = {}
-    for fan, form in sorted(_inputs(core, network), key=lambda pair: gates_before(pair[0].stream, network.graph)):
-        source = origin(fan.stream, network.graph)
-        if isinstance(source, i.GradedInput):
-            continue
+    for part, fan, form in sorted(_inputs(core, network), key=lambda row: gates_before(row[1].stream, network.graph)):
+        sender = origin(fan.stream, network.graph).name
         neurons = reached_neurons(fan)
-        for before in seen.get(source.name, ()):
+        for before in seen.get(sender, ()):
             neurons = np.setdiff1d(neurons, before, assume_unique=True)
-        seen.setdefault(source.name, []).append(neurons)
-        yield source.name, neurons, rate_of(fan.stream, network.graph, rates).reshape(-1)[neurons], form
+        seen.setdefault(sender, []).append(neurons)
+        yield Arrival(fan.stream, sender, neurons, part, form)
 
 
-def _inputs(core: Sequence[Slice], network: Network) -> Iterator[tuple[Fan, str]]:
-    for part in core:
+def _inputs(core: Sequence[Slice], network: Network) -> Iterator[tuple[int, Fan, str]]:
+    for index, part in enumerate(core):
         layout = network.layouts[part.group]
         held = layout.channels_in(part.channels), layout.positions_in(part.positions)
-        yield from zip(network.wiring.fans(network.groups[part.group], *held), part.formats, strict=True)
+        for fan, form in zip(network.wiring.fans(network.groups[part.group], *held), part.formats, strict=True):
+            yield index, fan, form
 
 
 def reached_neurons(fan: Fan) -> Ints:
@@ -119,11 +131,3 @@ def gates_before(name: str, graph: Graph) -> int:
         gates += isinstance(node, i.TokenGate)
         node = graph.nodes[node.inputs[0]]
     return gates
-
-
-def rate_of(name: str, graph: Graph, rates: Rates) -> NDArray[np.float32]:
-    """Messages of each neuron of a stream: a delayed stream's are those of what it delays."""
-    node = graph.nodes[name]
-    while node.name not in rates:
-        node = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]]
-    return rates[node.name]

@@ -9,8 +9,9 @@ import pytest
 from stream_networks import every_node
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.groups import fans, groups_of, mask_input
+from pumice.compiler.groups import Group, groups_of, mask_input
 from pumice.compiler.ir import Graph, Node
+from pumice.compiler.mapping.fans import Fan, Wiring
 from pumice.compiler.program import Program
 from pumice.compiler.walk import stateless
 
@@ -45,20 +46,29 @@ def by_itself(node: Node) -> Node:
     return node
 
 
+def fans(group: Group, graph: Graph, channels: tuple[int, int], positions: tuple[int, int]) -> list[Fan]:
+    return Wiring(graph).fans(group, np.arange(*channels), np.arange(*positions))
+
+
 @pytest.mark.parametrize("part", [((0, 4), (0, 9)), ((1, 3), (2, 7)), ((3, 4), (0, 1))])
 def test_fans_are_what_each_neuron_reaches(program: Program, part: tuple[tuple[int, int], tuple[int, int]]) -> None:
     graph, seen = program.graph, set()
     for group in groups_of(graph):
         if isinstance(group.synapses[0], i.SpikeMatmul) or isinstance(group.neurons, i.Readout):
             continue
-        (c0, c1), (p0, p1) = part
-        channels, positions = ((min(a, n), min(b, n)) for (a, b), n in zip(part, group.extent, strict=True))
+
+        channels, positions = ((min(a, n - 1), min(b, n)) for (a, b), n in zip(part, group.extent, strict=True))
         given = fans(group, graph, channels, positions)
         own = [(node, k) for node in group.synapses for k in range(len(node.inputs))]
         streams = [(by_itself(group.neurons), 1 + k) for k in range(len(group.streams))]
-        for (name, fan), (node, number) in zip(given, own + streams, strict=True):
-            expected = reached(by_itself(node), number, graph)[..., c0:c1, p0:p1].sum(axis=(2, 3))
-            np.testing.assert_array_equal(fan, expected, err_msg=f"{name} into {group.name}")
+        for fan, (node, number) in zip(given, own + streams, strict=True):
+            expected = reached(by_itself(node), number, graph)[..., slice(*channels), slice(*positions)].sum(
+                axis=(2, 3)
+            )
+            counts = np.zeros((len(fan.per_channel), fan.width), np.int64)
+            counts[:, fan.sources] = fan.counts
+            np.testing.assert_array_equal(counts, expected, err_msg=f"{fan.stream} into {group.name}")
+            assert np.array_equal(fan.reached, fan.counts > 0)
             seen.add(type(node).__name__)
     assert seen == {"Synapse", "OneToOne", "Membrane", "MaxPool", "TokenSum", "SpikeAnd"}
 
@@ -71,7 +81,7 @@ def test_a_delayed_current_still_names_its_synapse(program: Program) -> None:
 
 def test_a_stream_that_comes_twice_has_two_synapses(program: Program) -> None:
     late = next(group for group in groups_of(program.graph) if group.name == "late")
-    names = [name for name, _ in fans(late, program.graph, (0, 4), (0, 9))]
+    names = [fan.stream for fan in fans(late, program.graph, (0, 4), (0, 9))]
     assert sorted(names) == sorted([*late.synapses[0].inputs, *late.streams])
     assert len(late.streams) == 3
     assert len(set(late.streams)) == 2

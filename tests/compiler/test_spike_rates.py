@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from stream_networks import every_node, samples
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.groups import fans, groups_of, origin
+from pumice.compiler.groups import origin
 from pumice.compiler.ir import Graph, Node
+from pumice.compiler.mapping.usage import network_of
 from pumice.compiler.program import Program
 from pumice.compiler.spike_rates import all_routed, carried, measure_rates
 from pumice.compiler.walk import graded_frames, walk, walk_through
+from pumice.hwsim.spec import load_chip
 from pumice.runtime.reference import Reference
 
 CONFIG = TinySpikformer(blocks=2)
@@ -48,11 +50,12 @@ def test_rates_are_those_of_a_walk_that_keeps_all_values() -> None:
 def test_there_is_a_rate_for_all_that_reaches_a_core() -> None:
     """Every neuron, and every stream whose axons a slice of a group counts, in the shape of the neurons that send it."""
     rates = measure_rates(graph(), samples(1))
-    for group in groups_of(graph()):
-        assert rates[group.name].shape == group.extent
-        for name, _ in fans(group, graph(), (0, group.extent[0]), (0, group.extent[1])):
-            channels, *positions = origin(name, graph()).out.shape
-            assert rates[name].shape == (channels, int(np.prod(positions)))
+    network = network_of(graph(), load_chip("loihi2"))
+    for name, group in network.groups.items():
+        assert rates[name].shape == group.extent
+        for fan in network.wiring.fans(group, *(np.arange(count) for count in group.extent)):
+            channels, *positions = origin(fan.stream, graph()).out.shape
+            assert rates[fan.stream].shape == (channels, int(np.prod(positions)))
 
 
 def test_a_gate_thins_out_what_its_block_reads(compiled: Callable[..., Program]) -> None:

@@ -93,8 +93,9 @@ def test_dense_operations_are_those_of_the_grouped_layer() -> None:
 
 
 def test_neurons_are_active_idle_or_gated() -> None:
-    for slices, row in zip(program().mapping.cores, counts_of(program()).rows, strict=True):
-        assert np.all(row.active + row.idle + row.gated == SAMPLES * slices[0].neurons)
+    slices = [part for core in program().mapping.cores for part in core]
+    for part, row in zip(slices, counts_of(program()).rows, strict=True):
+        assert np.all(row.active + row.idle + row.gated + row.asleep == SAMPLES * part.neurons)
         assert np.all(row.idle >= 0)
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mapped import on_cores
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import read_artifact, write_artifact
-from pumice.compiler.partition import partition
-from pumice.compiler.place import place
 from pumice.runtime.cli import main
 
 FAULT = "block.0.attn.v_linear"
@@ -64,7 +63,7 @@ def test_one_changed_weight_is_found_in_its_layer_step_and_neuron(
     weight[channel, int(np.abs(weight[channel]).argmax())] *= -1
     nodes = dict(program.graph.nodes) | {FAULT: replace(synapse, weight=weight)}
     graph = replace(program.graph, nodes=nodes)
-    broken = place(partition(graph, program.chip), graph, program.chip, program.options, program.source_hash)
+    broken = on_cores(graph, program.chip, program.options, program.source_hash)
     write_artifact(broken, tmp_path / "broken.pumice")
     first = validated(tmp_path / "broken.pumice")["recompiled"]["first"]
     assert first["layer"] == "block.0.attn.v_lif"

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from networks import TinySpikformer, images, tiny_spikformer
+from pumice.compiler.partition import partition, ranges
+from pumice.compiler.place import place
 
 from pumice.compiler.artifact import mapping_problems
 from pumice.compiler.groups import groups_of
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.partition import partition, ranges
 from pumice.compiler.pipeline import compile_nir
-from pumice.compiler.place import place
 from pumice.compiler.program import Program
 from pumice.errors import DoesNotFit
 from pumice.hwsim.spec import load_chip

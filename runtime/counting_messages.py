@@ -1,0 +1,53 @@
+"""Messages of a run: one per spike and destination core, and the links that each crosses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler.mapping.mesh import places_of
+from pumice.compiler.mapping.traffic import Arrival, arrivals, owners_of
+from pumice.compiler.mapping.usage import Network
+from pumice.compiler.program import Program
+from pumice.hwsim.counters import CountRow
+
+Floats = NDArray[np.float64]
+Events = Callable[[str], NDArray[np.int64]]  # events of each neuron of a stream [T, C, P], summed over samples
+
+
+def add_messages(rows: Iterable[CountRow], program: Program, network: Network, events: Events) -> Iterator[CountRow]:
+    """The rows of all slices, core after core, with their messages and hops. A message for several slices of a core stands in
+    the row of the first that it reaches."""
+    owners, places = owners_of(program.mapping.cores, network), places_of(program.mapping.sites, program.chip)
+    remaining = iter(rows)
+    for index, core in enumerate(program.mapping.cores):
+        held = [next(remaining) for _ in core]
+        for arrival in arrivals(core, network):
+            sent = _by_core(arrival, events, owners, len(program.mapping.cores))
+            ways = places.hops(np.arange(len(program.mapping.cores)), np.array(index))
+            hops = [sent[:, 1:] @ way for way in ways]
+            held[arrival.part] = _added(held[arrival.part], sent.sum(axis=1), *hops)
+        yield from held
+
+
+def _by_core(arrival: Arrival, events: Events, owners: Mapping[str, NDArray[np.int32]], cores: int) -> Floats:
+    """Messages of an arrival, [T, 1 + cores]: from the host, and from each core."""
+    sent = events(arrival.stream)
+    sent = sent.reshape(len(sent), -1)[:, arrival.neurons].astype(np.float64)
+    if arrival.sender not in owners:
+        return np.pad(sent.sum(axis=1, keepdims=True), ((0, 0), (0, cores)))
+    owner = owners[arrival.sender].reshape(-1)[arrival.neurons] + 1
+    return np.stack([np.bincount(owner, step, cores + 1) for step in sent])
+
+
+def _added(row: CountRow, messages: Floats, across: Floats, down: Floats, between: Floats) -> CountRow:
+    return replace(
+        row,
+        messages=row.messages + messages,
+        hops_ew=row.hops_ew + across,
+        hops_ns=row.hops_ns + down,
+        hops_chip=row.hops_chip + between,
+    )
