@@ -12,6 +12,7 @@ from pumice.errors import InputError
 from pumice.hwsim.energy import EnergyProfile
 from pumice.runtime.sanafe.plan import Part, Plan, Tile
 
+NO_TIME = "latency_access_neuron: 0.0, latency_update_neuron: 0.0, latency_spike_out: 0.0"
 HOPS = (("north", "hop_ns"), ("east", "hop_ew"), ("south", "hop_ns"), ("west", "hop_ew"))
 
 
@@ -73,7 +74,7 @@ def _units(units: list[str], profile: EnergyProfile) -> list[str]:
     """A core's units: a soma and a dendrite for each part, and a synapse for each price."""
     idle, active = price(profile, "neuron_idle"), price(profile, "neuron_active")
     costs = f"energy_access_neuron: {_joules(idle)}, energy_update_neuron: {_joules(active - idle)}, "
-    costs += f"energy_spike_out: {joules(profile, 'spike')}"
+    costs += f"energy_spike_out: {joules(profile, 'spike')}, {NO_TIME}"
     lines = ["          soma:"]
     for unit in units:
         lines.append(
@@ -93,7 +94,7 @@ def _units(units: list[str], profile: EnergyProfile) -> list[str]:
 
 def _host_units(inputs: int) -> list[str]:
     """A unit for each input neuron, since a unit plays one train of spikes."""
-    free = "energy_access_neuron: 0.0, energy_update_neuron: 0.0, energy_spike_out: 0.0"
+    free = "energy_access_neuron: 0.0, energy_update_neuron: 0.0, energy_spike_out: 0.0, " + NO_TIME
     return [
         f'          soma: [{{name: "input[0..{inputs - 1}]", attributes: {{model: input, {free}}}}}]',
         "          dendrite: [{name: unused, attributes: {model: accumulator, energy_update: 0.0, latency_update: 0.0}}]",

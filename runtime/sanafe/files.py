@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pumice.compiler import int_nodes as i
 from pumice.compiler.program import Program
 from pumice.errors import InputError
 from pumice.files import write_atomically
@@ -58,7 +59,8 @@ def _frames(plan: Plan, samples: NDArray[Any] | None, sample: int) -> NDArray[np
 
 
 def index_of(plan: Plan) -> dict[str, Any]:
-    """What to run and where to look: steps, and per population its node, shape and the step at which its sample begins."""
+    """What to run and where to look: steps, and per population its node, shape, the step at which its sample begins, whether
+    membranes must be set to 0 there, and whether it only adds up."""
     layers = [
         {
             "population": p.name,
@@ -66,6 +68,8 @@ def index_of(plan: Plan) -> dict[str, Any]:
             "source": p.group.neurons.source,
             "shape": list(p.group.neurons.out.shape),
             "first_step": p.depth,
+            "set_to_0": p.soma.late,
+            "reads_out": isinstance(p.group.neurons, i.Readout),
             "synapses": p.synapse,
             "units": [f"soma_{part.unit}" for part in p.parts],
         }

@@ -2,7 +2,8 @@
 
 Its model (2.2.9) keeps v in float64: v · leak, cut toward 0 to 1/64, plus bias, plus current, fires where v > threshold. That is
 `hwsim.arith.lif_step` in units of a current, where it is told so. It has no start: a layer at depth d runs d steps before its
-sample's first spikes reach it, so its potentials begin where these steps bring them to 0.
+sample's first spikes reach it, so its potentials begin where these steps bring them to 0. Where no potential does that without
+firing on the way (biases below 0, in deep layers), they begin at 0 and must be set to 0 again when the sample begins.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ UNIT = 1 << MEMBRANE_SHIFT
 @dataclass(frozen=True, eq=False)
 class Soma:
     """A layer's neurons in 1/64 current units. bias, start: one for each channel [C]. kept: of 4096, what a membrane keeps in a
-    step. floor: below which it is raised to it, None where nothing gets there."""
+    step. floor: below which it is raised to it, None where nothing gets there. late: whether membranes must be set to 0 when the
+    sample begins."""
 
     threshold: int
     kept: int
@@ -32,6 +34,7 @@ class Soma:
     bias: Ints
     start: Ints
     floor: int | None
+    late: bool = False
 
 
 def soma_of(node: Node, graph: Graph, depth: int) -> Soma:
@@ -55,16 +58,17 @@ def _lif(node: i.IntLif, graph: Graph, depth: int) -> Soma:
     soft = node.reset == "soft"
     threshold = (node.vth << MEMBRANE_SHIFT) - node.inclusive  # membranes are whole: v >= θ is v > θ - 1
     bias = np.asarray(node.bias_mant << node.bias_exp, np.int64)
-    starts = {int(b): _start(int(b), DECAY_UNITY - node.dv, depth, threshold) for b in np.unique(bias)}
-    early = next((b for b, start in starts.items() if start is None), None)
-    if early is not None:
+    starts = {int(b): start_of(int(b), DECAY_UNITY - node.dv, depth, threshold) for b in np.unique(bias)}
+    early = next((b for b, start in starts.items() if start is None and b > 0), None)
+    if early is not None or threshold < 0:
         raise refusal(
             node,
-            f"with a bias of {early / UNIT:g}, no membrane to start from is 0 after {depth} steps and does not fire on the way",
-            "SANA-FE has no neurons that start late; only layers nearer to the input can have such a bias",
+            f"with a bias of {(early or 0) / UNIT:g} it fires before its sample begins",
+            "SANA-FE has no neurons that start late",
         )
-    start = np.array([starts[int(b)] for b in bias], np.int64)
-    return Soma(threshold, DECAY_UNITY - node.dv, node.reset, bias, start, None if soft else 1 - STATE_LIMIT)
+    start = np.array([starts[int(b)] or 0 for b in bias], np.int64)
+    floor = None if soft else 1 - STATE_LIMIT
+    return Soma(threshold, DECAY_UNITY - node.dv, node.reset, bias, start, floor, None in starts.values())
 
 
 def _problem(node: i.IntLif, graph: Graph) -> str:
@@ -81,7 +85,7 @@ def _problem(node: i.IntLif, graph: Graph) -> str:
     return ""
 
 
-def _start(bias: int, kept: int, depth: int, threshold: int) -> int | None:
+def start_of(bias: int, kept: int, depth: int, threshold: int) -> int | None:
     """A membrane that `depth` steps of bias and leak (none in the very first) bring to 0 without a spike; None where there is
     none. Backward: each step's membrane is one that leaks to what the next one had before its bias."""
     if bias == 0:
