@@ -43,10 +43,10 @@ def fire(shape: Shape, threshold: float) -> nir.IF:
     return nir.IF(one / DT, threshold * one, 0 * one)
 
 
-def compiled(
-    graph: nir.NIRGraph, x: NDArray[Any], chip: ChipSpec, meaning: Reading = NIR, **options: Any
-) -> Net:
-    program = compile_nir(graph, x[3:], chip, CompileOptions(reading=meaning, **{"synapses": 1, "signs": "mixed"} | options))
+def compiled(graph: nir.NIRGraph, x: NDArray[Any], chip: ChipSpec, meaning: Reading = NIR, **options: Any) -> Net:
+    program = compile_nir(
+        graph, x[3:], chip, CompileOptions(reading=meaning, **{"synapses": 1, "signs": "mixed"} | options)
+    )
     return Net(program, x[:3])
 
 

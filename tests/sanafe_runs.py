@@ -50,9 +50,7 @@ def _found(sanafe: Any, folder: Path) -> dict[str, Any]:
         "fired": [(t, *str(at).rsplit(".", 1)) for t, (fired, _) in enumerate(every) for at in fired],
         "messages": [_message(t, message) for t, (_, sent) in enumerate(every) for message in sent],
         "potentials": parts[-1]["potential_trace"][-1],
-        "soma_j": {
-            key.split(".")[2]: [float(row[key]) for row in rows] for key in rows[0] if key.count(".") == 3
-        },
+        "soma_j": {key.split(".")[2]: [float(row[key]) for row in rows] for key in rows[0] if key.count(".") == 3},
     }
 
 

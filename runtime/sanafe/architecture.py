@@ -82,9 +82,7 @@ def _units(units: list[str], profile: EnergyProfile) -> list[str]:
         )
     lines.append("          dendrite:")
     free = "energy_update: 0.0, latency_update: 0.0"
-    lines += [
-        f"            - {{name: dendrite_{unit}, attributes: {{model: accumulator, {free}}}}}" for unit in units
-    ]
+    lines += [f"            - {{name: dendrite_{unit}, attributes: {{model: accumulator, {free}}}}}" for unit in units]
     lines.append("          synapse:")
     for term in ("mac", "synop_dense", "synop_conv") if units else ():
         cost = f"energy_process_spike: {joules(profile, term)}, latency_process_spike: 0.0"

@@ -34,7 +34,9 @@ def write_sanafe(program: Program, folder: Path, samples: NDArray[Any] | None = 
     """
     plan, profile = plan_of(program), load_profile(PROFILE)
     frames = _frames(plan, samples, sample)
-    architecture = list(architecture_lines(plan, profile))  # small; and a missing price is found before anything is written
+    architecture = list(
+        architecture_lines(plan, profile)
+    )  # small; and a missing price is found before anything is written
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

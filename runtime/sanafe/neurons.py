@@ -17,7 +17,7 @@ from pumice.compiler.exporting.float_exactness import may_saturate
 from pumice.compiler.exporting.neurons import neuron_problem, refusal
 from pumice.compiler.int_nodes import Ints
 from pumice.compiler.ir import Graph, Node
-from pumice.hwsim.arith import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, saturate
+from pumice.hwsim.arith import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, decay
 
 UNIT = 1 << MEMBRANE_SHIFT
 
@@ -58,17 +58,15 @@ def _lif(node: i.IntLif, graph: Graph, depth: int) -> Soma:
     soft = node.reset == "soft"
     threshold = (node.vth << MEMBRANE_SHIFT) - node.inclusive  # membranes are whole: v >= θ is v > θ - 1
     bias = np.asarray(node.bias_mant << node.bias_exp, np.int64)
-    starts = {int(b): start_of(int(b), DECAY_UNITY - node.dv, depth, threshold) for b in np.unique(bias)}
-    early = next((b for b, start in starts.items() if start is None and b > 0), None)
-    if early is not None or threshold < 0:
-        raise refusal(
-            node,
-            f"with a bias of {(early or 0) / UNIT:g} it fires before its sample begins",
-            "SANA-FE has no neurons that start late",
-        )
+    kept = DECAY_UNITY - node.dv
+    starts = {int(b): start_of(int(b), kept, depth, threshold) for b in np.unique(bias)}
+    early = next((b for b, start in starts.items() if start is None and _fires(b, kept, depth, threshold)), None)
+    if early is not None:
+        why = f"with a bias of {early / UNIT:g} and no input it fires before its sample begins"
+        raise refusal(node, why, "SANA-FE has no neurons that start late")
     start = np.array([starts[int(b)] or 0 for b in bias], np.int64)
     floor = None if soft else 1 - STATE_LIMIT
-    return Soma(threshold, DECAY_UNITY - node.dv, node.reset, bias, start, floor, None in starts.values())
+    return Soma(threshold, kept, node.reset, bias, start, floor, None in starts.values())
 
 
 def _problem(node: i.IntLif, graph: Graph) -> str:
@@ -79,7 +77,9 @@ def _problem(node: i.IntLif, graph: Graph) -> str:
         return f"it resets {node.reset!r}, one step after the spike"
     if node.reset == "soft" and node.inclusive:
         return "it fires at v >= threshold and subtracts the threshold"
-    hard = node.reset == "hard" and node.vth << MEMBRANE_SHIFT < STATE_LIMIT - 1  # then a membrane at the top fires anyhow
+    hard = (
+        node.reset == "hard" and node.vth << MEMBRANE_SHIFT < STATE_LIMIT - 1
+    )  # then a membrane at the top fires anyhow
     if not hard and may_saturate(node, graph):
         return "its membrane can saturate at 24 bits, which SANA-FE's does not"
     return ""
@@ -89,15 +89,25 @@ def start_of(bias: int, kept: int, depth: int, threshold: int) -> int | None:
     """A membrane that `depth` steps of bias and leak (none in the very first) bring to 0 without a spike; None where there is
     none. Backward: each step's membrane is one that leaks to what the next one had before its bias."""
     if bias == 0:
-        return 0
+        return 0 if threshold >= 0 else None
     if kept == 0:  # a step forgets what was before it
-        return 0 if bias <= threshold else None
+        return 0 if max(bias, 0) <= threshold else None
     v = 0
     for _ in range(depth - 1):
         v = _before(v - bias, kept)
         if v > threshold:
             return None
     return v - bias if depth and abs(v - bias) < STATE_LIMIT else None
+
+
+def _fires(bias: int, kept: int, depth: int, threshold: int) -> bool:
+    """Whether `depth` steps of bias and leak make a spike of an empty membrane."""
+    v = np.zeros((), np.int64)
+    for _ in range(depth):
+        v = decay(v, DECAY_UNITY - kept) + bias
+        if v > threshold:
+            return True
+    return False
 
 
 def _before(v: int, kept: int) -> int:
@@ -111,7 +121,7 @@ def _readout(node: i.Readout, graph: Graph) -> Soma:
     current = graph.nodes[node.inputs[0]].out
     tokens = int(np.prod(current.shape[1:], dtype=np.int64))
     worst = max(current.high, -current.low) * tokens * graph.timesteps + int(np.abs(node.offset).max(initial=0))
-    if worst != int(saturate(np.int64(worst))):  # type: ignore[arg-type]
+    if worst >= STATE_LIMIT:
         raise refusal(node, f"its sum of up to {worst:,} can saturate at 24 bits", "SANA-FE's does not")
     zero = np.zeros(node.out.shape[0], np.int64)
     start = np.broadcast_to(node.offset, node.out.shape[:1]) << MEMBRANE_SHIFT

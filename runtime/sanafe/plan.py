@@ -14,7 +14,7 @@ from pumice.compiler.groups import Group, groups_of, origin
 from pumice.compiler.int_nodes import Ints
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.passes.balance_delays import depths
-from pumice.compiler.program import CoreMapping, Program, Site, Slice
+from pumice.compiler.program import Program, Site, Slice
 from pumice.errors import InputError
 from pumice.runtime.counting import synapse_kind
 from pumice.runtime.sanafe.neurons import Soma, soma_of
@@ -22,16 +22,18 @@ from pumice.runtime.sanafe.neurons import Soma, soma_of
 UNIT_NEURONS = 1024  # of one soma or dendrite unit of SANA-FE, at most
 Tile = tuple[int, int]
 EXPRESSIBLE = (i.GradedInput, i.Synapse, i.OneToOne, i.Currents, i.Reshape, i.IntLif, i.OrPool, i.Readout)
-NOT = {
-    i.Delay: "is an axonal delay, which balances paths of different length",
-    i.Past: "is an axonal delay",
-    i.Feedback: "closes a cycle",
+NOT = {  # the most telling first
     i.SpikeMatmul: "is an attention product",
     i.SpikeAnd: "is an AND of spikes",
     i.TokenGate: "routes tokens by a mask",
     i.StaticMask: "is a routing mask",
     i.GivenMask: "is a routing mask",
     i.LiveMask: "is a routing mask",
+    i.Feedback: "closes a cycle",
+    i.Past: "is an axonal delay",
+    i.Programmable: "is a layer of programmable neurons",
+    i.Sum: "adds up spikes to payloads",
+    i.Delay: "is an axonal delay, which balances paths of different length",
 }
 HINT = "SANA-FE takes feed-forward networks of LIF neurons, OR pools and read-outs, on spikes of 0 or 1"
 
@@ -84,13 +86,19 @@ def plan_of(program: Program) -> Plan:
     graph = program.graph
     if program.mapping.chips > 1:
         raise InputError(f"the program is mapped to {program.mapping.chips} chips", "SANA-FE has one: map to fewer")
-    for node in graph.nodes.values():
+    telling = list(NOT)  # an attention product says more than the delays that it makes necessary
+    for node in sorted(graph.nodes.values(), key=lambda n: telling.index(type(n)) if type(n) in NOT else len(NOT)):
         _check(node)
     depth, placed = depths(graph), program.mapping.slices_of()
     populations = {}
     for number, group in enumerate(groups_of(graph)):
         name = f"g{number}_{re.sub('[^A-Za-z0-9_]', '_', group.name)}"
-        parts = [part for index, cut in placed[group.name] for part in _parts(program.mapping, index, cut, group, name)]
+        cuts = enumerate(placed[group.name])
+        parts = [
+            part
+            for order, (index, cut) in cuts
+            for part in _parts(program.mapping.sites[index], members(cut, group), f"{name}_{order}")
+        ]
         soma = soma_of(group.neurons, graph, depth[group.name])
         synapse = synapse_unit(group, graph)
         populations[group.name] = Population(name, group, soma, depth[group.name], synapse, tuple(parts))
@@ -116,12 +124,10 @@ def synapse_unit(group: Group, graph: Graph) -> str:
     return "mac" if all(entry) else f"synop_{synapse_kind(group.synapses[0])}"
 
 
-def _parts(mapping: CoreMapping, index: int, cut: Slice, group: Group, name: str) -> list[Part]:
-    """A slice, in as many units as it needs."""
-    found = members(cut, group)
+def _parts(site: Site, found: Ints, name: str) -> list[Part]:
+    """The neurons of a slice, in as many units as they need."""
     pieces = [found[k : k + UNIT_NEURONS] for k in range(0, len(found), UNIT_NEURONS)]
-    at = f"{name}_{cut.channels[0]}_{cut.positions[0]}"
-    return [Part(mapping.sites[index], f"{at}_{number}", piece) for number, piece in enumerate(pieces)]
+    return [Part(site, f"{name}_{number}", piece) for number, piece in enumerate(pieces)]
 
 
 def members(cut: Slice, group: Group) -> Ints:

@@ -1,19 +1,18 @@
-"""SANA-FE, an independent simulator of mapped networks, against our reference and our counts: the same spikes, synaptic operations,
-messages, hops and energy. SANA-FE runs in a process of its own (`sanafe_runs.py`)."""
+"""SANA-FE, an independent simulator of mapped networks, against our reference and our counts: the same spikes, synaptic
+operations, messages, hops and energy. SANA-FE runs in a process of its own (`sanafe_runs.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from convert_networks import Net
+from convert_networks import Net, tied
 from numpy.typing import NDArray
-from sanafe_networks import conv_and_pool, dense_layers, pruned, tokens
+from sanafe_networks import conv_and_pool, dense_layers, pruned, scattered, tokens
 from sanafe_runs import run_folders
 
 from pumice.compiler import int_nodes as i
@@ -25,10 +24,18 @@ from pumice.runtime.sanafe.plan import Plan, Population
 from pumice.runtime.sanafe.synapses import edges_of
 
 Ints = NDArray[np.int64]
-NETS = {"dense": (dense_layers, 0), "conv": (conv_and_pool, 1), "pruned": (pruned, 0), "tokens": (tokens, 2)}
+NETS = {
+    "dense": (dense_layers, 0),
+    "conv": (conv_and_pool, 1),
+    "pruned": (pruned, 0),
+    "tokens": (tokens, 2),
+    "ties": (lambda: scattered(tied(), 4), 0),
+}
 CLOSE = {"rel": 1e-9, "abs": 0.0}  # of sums of float64 in another order; counts are equal
 
-pytestmark = pytest.mark.skipif(find_spec("sanafe") is None, reason="SANA-FE is not installed: pip install sanafe==2.2.9")
+pytestmark = pytest.mark.skipif(
+    find_spec("sanafe") is None, reason="SANA-FE is not installed: pip install sanafe==2.2.9"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +125,9 @@ def test_messages_synaptic_operations_and_hops_of_every_core_and_step(case: Case
         found[:, at[tuple(to)], case.at(step, source)] += (1, synapses, ew, ns)
     wanted = np.zeros_like(found)
     for row in counted(case):
-        wanted[:, row.core] += np.stack([row.messages, row.synops + row.macs, row.hops_ew, row.hops_ns]).astype(np.int64)
+        wanted[:, row.core] += np.stack([row.messages, row.synops + row.macs, row.hops_ew, row.hops_ns]).astype(
+            np.int64
+        )
     assert np.array_equal(found, wanted)
     assert (wanted[:3].sum(axis=(1, 2)) > 0).all()
 
@@ -133,8 +142,8 @@ def received(population: Population, case: Case, sent: Mapping[str, Ints]) -> In
 
 
 def updated(population: Population, node: str, case: Case) -> tuple[Ints, Ints]:
-    """Neurons that SANA-FE updates, [T, neurons], and those of them that we call active. We call idle one whose inputs cancel to 0
-    while it has no bias and an empty membrane, and a read-out neuron whose total becomes 0."""
+    """Neurons that SANA-FE updates, [T, neurons], and those of them that we call active. We call one idle whose inputs cancel to
+    0 while it has no bias and an empty membrane, and a read-out neuron whose total becomes 0."""
     sent, active = values(case)
     if node in active:
         ours = active[node].reshape(case.steps, -1) > 0
@@ -180,7 +189,9 @@ def test_energy_is_the_closed_form_of_our_counts(case: Case) -> None:
     profile, rows, energy = load_profile(PROFILE), counted(case), case.found["energy"]
     price = {term: float(getattr(profile, term) or 0) * 1e-12 for term in profile.sources}
     network = sum(
-        price["message"] * row.messages.sum() + price["hop_ew"] * row.hops_ew.sum() + price["hop_ns"] * row.hops_ns.sum()
+        price["message"] * row.messages.sum()
+        + price["hop_ew"] * row.hops_ew.sum()
+        + price["hop_ns"] * row.hops_ns.sum()
         for row in rows
     )
     assert energy["network"] == pytest.approx(network, **CLOSE)
@@ -211,14 +222,12 @@ def test_the_networks_are_what_they_are_meant_to_be(cases: dict[str, Case]) -> N
     for case in cases.values():
         sites = case.plan.program.mapping.sites
         assert len({(s.x, s.y) for s in sites}) > 1
-        assert any(len(p.parts) > 1 for p in case.plan.populations.values())
+    lif = [p.group.neurons for c in cases.values() for p in c.plan.populations.values()]
+    assert {(n.reset, n.inclusive) for n in lif if isinstance(n, i.IntLif)} >= {
+        ("hard", False),
+        ("soft", False),
+        ("hard", True),
+    }
+    assert all(any(len(p.parts) > 1 for p in cases[n].plan.populations.values()) for n in NETS if n != "ties")
     assert any(layer.soma.late for case in cases.values() for layer in case.plan.populations.values())
     assert any(len(cut) > 1 for cut in cases["tokens"].plan.program.mapping.cores)
-
-
-def test_equal_programs_give_equal_files(tmp_path: Path) -> None:
-    for folder in ("a", "b"):
-        net = dense_layers()
-        write_sanafe(net.program, tmp_path / folder, net.samples)
-    for name in ("architecture.yaml", "network.yaml", "index.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
