@@ -113,7 +113,7 @@ def test_several_chips_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "complaint"),
     [
-        (skipping, r"node 'n' .*is an axonal delay"),
+        (skipping, r"node 'd' .*is an axonal delay"),
         (lambda: residual().program, r"node 'sum' .*adds up spikes to payloads"),
         (lambda: pooled().program, r"node 'p' .*sends or sums up payloads"),
         (lambda: real_maps().program, r"node 'input' .*takes payloads from -\d+ to \d+"),
