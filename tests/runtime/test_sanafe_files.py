@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
-import nir
 from convert_networks import compiled, dense, lif, one_neuron, pooled, real_maps, residual, spikes
 from networks import TinySpikformer, images, tiny_spikformer
 from sanafe_networks import dense_layers
+from sanafe_runs import DOCUMENT
 from small_graphs import wired
 
 from pumice.compiler.artifact import write_artifact
@@ -64,6 +67,16 @@ def test_both_commands_write_the_same_files(workdir: Path, capsys: pytest.Captur
     index = json.loads(Path("one", "index.json").read_text())
     assert (index["steps"], index["timesteps"]) == (12, 8)
     assert [layer["first_step"] for layer in index["layers"]] == [1, 2, 3, 4]
+
+
+def test_the_document_s_commands_run(workdir: Path) -> None:
+    (block,) = re.findall(r"```console\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    Path("a.pumice").rename("net.pumice")
+    Path("a.npy").rename("x.npy")
+    lines = [shlex.split(line[2:], comments=True) for line in block.splitlines()]
+    assert len(lines) == 2
+    for words in lines:
+        assert main(words[1:]) == 0, words
 
 
 def test_every_neuron_is_mapped_once(workdir: Path) -> None:
