@@ -13,7 +13,8 @@ BACKENDS = ("reference", "lava", "loihi2")
 
 def make_backend(name: str, progress: Progress = no_progress, per_core: bool = False) -> Backend:
     """A backend; `progress` is told how far a run is. per_core: as the program is mapped, each core from what reaches it. Raises
-    InputError for an unknown name, or one that does not run core by core; a backend whose package is missing says so when it runs."""
+    InputError for an unknown name, or one that does not run core by core; a backend whose package is missing says so when it
+    runs."""
     if per_core and name == "loihi2":
         raise InputError("--per-core: the loihi2 backend leaves cores to Lava", "use --backend reference or lava")
     if name == "reference":

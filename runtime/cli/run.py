@@ -41,7 +41,8 @@ def run_command(
     per_core: Annotated[
         bool,
         typer.Option(
-            "--per-core", help="Run the program as it is mapped, core by core; on lava with one Lava Process for each core."
+            "--per-core",
+            help="Run the program as it is mapped, core by core; on lava with one Lava Process for each core.",
         ),
     ] = False,
     json: Annotated[

@@ -13,7 +13,7 @@ import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import groups_of, mask_input
-from pumice.compiler.ir import Graph, Node
+from pumice.compiler.ir import Graph
 from pumice.errors import UnsupportedNode
 
 
@@ -49,7 +49,11 @@ def needs_of(graph: Graph) -> dict[str, list[Origin]]:
     found: dict[str, list[Origin]] = {}
     for group in groups_of(graph):
         mask = mask_input(group.neurons)
-        streams = [*(name for node in group.synapses for name in node.inputs), *group.streams, *([mask] if mask else [])]
+        streams = [
+            *(name for node in group.synapses for name in node.inputs),
+            *group.streams,
+            *([mask] if mask else []),
+        ]
         found[group.name] = [origin for name in streams for origin in origins(name, graph)]
     for node in graph.nodes.values():
         if isinstance(node, i.LiveMask):
@@ -91,4 +95,3 @@ def held_back(node: i.Past | i.Feedback) -> tuple[str, list[int]]:
     """What a delay of the user's reads, and the different numbers of timesteps of it."""
     before = node.of if isinstance(node, i.Feedback) else node.inputs[0]
     return before, np.unique(node.steps).tolist()
-

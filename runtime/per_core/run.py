@@ -25,8 +25,8 @@ BATCH = 8  # samples at once: each core holds the spikes that reach it
 
 @dataclass(frozen=True)
 class PerCore:
-    """Each core computes its slices from what reaches it. Counts are the plain reference's task. progress: told samples done and in
-    all."""
+    """Each core computes its slices from what reaches it. Counts are the plain reference's task. progress: told samples done and
+    in all."""
 
     progress: Progress = no_progress
 

@@ -70,12 +70,9 @@ class Part:
                 fan = next(fans)
                 return self._weighted(node, weight, most, fan, delivered(fan, streams))
             case i.OrPool():
-                fan = next(fans)
-                return tapped(delivered(fan, streams)[:, self.channels], fan, self._places, 0).max(axis=2)
+                return self._largest(next(fans), streams, 0)
             case i.MaxPool():
-                fan = next(fans)
-                lowest = int(np.iinfo(np.int64).min)
-                return tapped(delivered(fan, streams)[:, self.channels], fan, self._places, lowest).max(axis=2)
+                return self._largest(next(fans), streams, int(np.iinfo(np.int64).min))
             case i.SpikeMatmul():
                 return self._product(node, next(fans), next(fans), streams)
             case i.SpikeAnd():
@@ -83,6 +80,11 @@ class Part:
         found = [self._identity(fan, delivered(fan, streams)) for fan in (next(fans) for _ in node.inputs)]
         total = np.asarray(sum(found[1:], found[0]))
         return arith.shifted(total, -node.shift) if isinstance(node, i.TokenSum) else total
+
+    def _largest(self, fan: Fan, streams: Streams, outside: int) -> Ints:
+        """The largest payload of each window."""
+        taps = tapped(delivered(fan, streams)[:, self.channels], fan, self._places, outside)
+        return np.asarray(taps.max(axis=2))
 
     @property
     def _places(self) -> int:
@@ -105,7 +107,7 @@ class Part:
 
     def _product(self, node: i.SpikeMatmul, a: Fan, b: Fan, streams: Streams) -> Ints:
         """Rows and columns of the products of each head that the slice has some of."""
-        left, right = arith.head_operands(node.pattern, *(placed(fan, streams) for fan in (a, b)), node.heads)
+        left, right = arith.head_operands(node.pattern, placed(a, streams), placed(b, streams), node.heads)
         head, row = np.divmod(self.channels, left.shape[2])
         out = np.zeros((len(left), len(self.channels), self._places), np.int64)
         for h in np.unique(head):
@@ -152,8 +154,10 @@ def restricted(node: Node, channels: Ints, positions: Ints) -> Node:
         case i.Membrane():
             return replace(node, out=out, bias_values=node.bias_values[channels])
         case i.Programmable():
-            own = {f.name: getattr(node.params, f.name) for f in fields(node.params)}
-            held = {k: _held(x, node, channels, positions) for k, x in own.items() if isinstance(x, np.ndarray)}
+            own: dict[str, Any] = {f.name: getattr(node.params, f.name) for f in fields(node.params)}
+            held: dict[str, Any] = {
+                k: _held(x, node, channels, positions) for k, x in own.items() if isinstance(x, np.ndarray)
+            }
             return replace(node, out=out, params=replace(node.params, **held))
         case i.Readout():
             return replace(node, out=out, offset=np.broadcast_to(node.offset, node.out.shape[:1])[channels])
@@ -162,4 +166,5 @@ def restricted(node: Node, channels: Ints, positions: Ints) -> Node:
 
 
 def _held(values: NDArray[Any], node: Node, channels: Ints, positions: Ints) -> NDArray[Any]:
-    return np.broadcast_to(values, node.out.shape).reshape(node.out.shape[0], -1)[channels[:, None], positions]
+    rows = np.broadcast_to(values, node.out.shape).reshape(node.out.shape[0], -1)
+    return np.asarray(rows[channels[:, None], positions])

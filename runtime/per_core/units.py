@@ -1,4 +1,4 @@
-"""What works in each step: cores, and beside them the scorers of live masks. Each sends one vector a step, and knows nothing else."""
+"""What works in each step: cores, and beside them the scorers of live masks. Each sends one vector a step."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Unit:
         return self.segments[-1].end
 
     def step(self, step: int, received: Sequence[NDArray[Any]], samples: int = 1) -> NDArray[np.int32]:
-        """What the unit sends in the next step, [B, size], from what has reached it in this one, [B, …] for each link. samples: B,
-        those computed side by side; in each others may follow one another, a frame a step."""
+        """What the unit sends in the next step, [B, size], from what has reached it in this one, [B, …] for each link. samples:
+        B, computed side by side; in each place others may follow one another, a frame a step."""
         for link, vector in zip(self.links, received, strict=True):
             for pick in link.picks:
                 if step >= pick.lag:

@@ -14,7 +14,7 @@ def tapped(x: Ints, fan: Fan, places: int, outside: int) -> Ints:
     """The source of each tap and position, [B, C, K, P], `outside` where a tap has none. x: of the fan's sources, [B, C, P']."""
     joined = joined_sources(fan, places)
     padded = np.concatenate([x, np.full((*x.shape[:2], 1), outside, x.dtype)], axis=2)
-    return padded[:, :, joined]
+    return np.asarray(padded[:, :, joined])
 
 
 def summed_taps(x: Ints, fan: Fan, places: int) -> Ints:
@@ -22,7 +22,7 @@ def summed_taps(x: Ints, fan: Fan, places: int) -> Ints:
     assert fan.targets is not None
     if places > 1:
         return tapped(x, fan, places, 0)
-    return np.einsum("bcp,kp->bck", x, (fan.targets == 0).astype(np.int64))[..., None]
+    return np.asarray(np.einsum("bcp,kp->bck", x, (fan.targets == 0).astype(np.int64))[..., None])
 
 
 def joined_sources(fan: Fan, places: int) -> Ints:
