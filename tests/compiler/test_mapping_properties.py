@@ -53,7 +53,7 @@ def mapped(name: str, chip: ChipSpec) -> Program | None:
 any_mapping = given(st.sampled_from(sorted(NETS)), chips())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @any_mapping
 def test_every_neuron_is_on_one_core_or_can_never_send(name: str, chip: ChipSpec) -> None:
     program = mapped(name, chip)
@@ -106,7 +106,7 @@ def _largest(node: object, inputs: list[np.ndarray], masks: list[np.ndarray]) ->
             return np.ones((steps, *node.out.shape), np.int64)  # type: ignore[attr-defined]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @any_mapping
 def test_every_synapse_is_mapped_once(name: str, chip: ChipSpec) -> None:
     """Each slice's fans hold the synapses of exactly its own neurons, so that those of all slices are those of the network."""
@@ -131,7 +131,7 @@ def test_every_synapse_is_mapped_once(name: str, chip: ChipSpec) -> None:
                 assert np.array_equal(reached.ravel() > 0, into.any(axis=1))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @any_mapping
 def test_a_shared_weight_is_stored_once_a_slice(name: str, chip: ChipSpec) -> None:
     program = mapped(name, chip)
@@ -168,7 +168,7 @@ def readers(program: Program) -> set[str]:
     return {node.inputs[0] for node in program.graph.nodes.values() if isinstance(node, i.Readout)}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @any_mapping
 def test_no_limit_is_exceeded(name: str, chip: ChipSpec) -> None:
     program = mapped(name, chip)

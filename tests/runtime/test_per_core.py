@@ -25,7 +25,7 @@ from stream_networks import schedule as stream_schedule
 from torch_networks import TINY
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.artifact import write_artifact
+from pumice.compiler.artifact import read_artifact, write_artifact
 from pumice.compiler.mapping import fans
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import depths
@@ -36,6 +36,7 @@ from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import load_chip
 from pumice.models.nir.export import to_nir
 from pumice.runtime.cli import main
+from pumice.runtime.cli.common import read_samples
 from pumice.runtime.lava_backend import LavaBackend
 from pumice.runtime.per_core.paths import lags
 from pumice.runtime.per_core.run import PerCore
@@ -238,6 +239,21 @@ def test_the_command_runs_core_by_core(files: Path) -> None:
     one, other = (dict(np.load(files / name)) for name in ("whole.npz", "cores.npz"))
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_the_trained_spikformer_on_lava_with_a_process_for_each_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lava.magma", reason="needs pumice[lava] on Python 3.10")
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "spikformer-digits", "--retention", "0.5,0.5", "-o", "net.nir"]) == 0
+    assert main(["compile", "net.nir", "-o", "net.pumice", "--calibration", "digits"]) == 0
+    program = read_artifact(tmp_path / "net.pumice")
+    x = read_samples("digits").inputs[:4]
+    assert len(program.mapping.cores) > 8
+    assert same(LavaBackend(per_core=True).run(program, x, record=True), whole(program, x))
+    assert same(PerCore().run(program, x, record=True), whole(program, x))
 
 
 @pytest.mark.parametrize(
