@@ -86,10 +86,11 @@ def _count_slice(
         elif isinstance(node, i.Synapse):
             _add_layer_estimates(sums, run, group, node, part, program)
     _add_neurons(sums, run, group, part, held, asleep)
-    return CountRow(group.name, core, _synapse_kind(group.synapses[0]), **sums)
+    return CountRow(group.name, core, synapse_kind(group.synapses[0]), **sums)
 
 
-def _synapse_kind(node: Node) -> str:
+def synapse_kind(node: Node) -> str:
+    """Which synaptic energy applies to a group fed by `node`."""
     if isinstance(node, i.SpikeMatmul):
         return "attention"
     windows = isinstance(node, i.Synapse) and node.weight.shape[2:] != (1, 1)

@@ -34,7 +34,7 @@ def program_of(nodes: Iterable[Node], output: str, timesteps: int = 3) -> Progra
     chip = load_chip("loihi2")
     graph = Graph({node.name: node for node in nodes}, output, "lowered", timesteps, "frames")
     balanced = BalanceDelays()(rebuilt(graph, nodes, "lowered", ()), chip)
-    return Program(balanced, CoreMapping((), ()), chip, CompileOptions())
+    return Program(balanced, CoreMapping((), (), {}), chip, CompileOptions())
 
 
 def in_lists(program: Program, signs: Signs, synapses: int) -> Program:
