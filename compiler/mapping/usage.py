@@ -55,7 +55,8 @@ class Network:
         forms = [stored(fan, self.chip, held, width, self._weight_bits(fan.reader, held)) for fan in fans]
         synapses, words, axons = (sum(getattr(form, of) for form in forms) for of in ("synapses", "words", "axons"))
         formats = tuple(form.format for form in forms)
-        return Slice(name, channels, positions, len(held) * width, synapses, words, axons, formats)
+        longest = max((form.longest for form in forms), default=0)
+        return Slice(name, channels, positions, len(held) * width, synapses, words, longest, axons, formats)
 
     def _weight_bits(self, reader: Node, channels: NDArray[np.int64]) -> int:
         key = (reader.name, int(channels[0]), int(channels[-1]))  # of a layer with weights no channel is ever left out
@@ -77,6 +78,7 @@ def utilisation(core: Iterable[Slice], network: Network) -> list[Use]:
     rows: list[tuple[str, int, int | None]] = [
         ("neurons per core", sum(part.neurons for part in core), chip.neurons_per_core),
         ("synaptic memory words per core", sum(part.words for part in core), chip.synaptic_words_per_core),
+        ("words of a synapse list", max((part.longest for part in core), default=0), chip.words_per_axon),
         ("input axons per core", sum(part.input_axons for part in core), chip.input_axons_per_core),
         ("compartment settings per core", len({_settings(node) for node in nodes}), chip.compartment_configs),
         ("thresholds per core", _thresholds(nodes), chip.threshold_configs),
