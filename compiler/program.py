@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class CoreMapping:
 
     cores: tuple[tuple[Slice, ...], ...]
     sites: tuple[Site, ...]
-    layouts: Mapping[str, Layout]
+    layouts: Mapping[str, Layout] = field(compare=False)  # follow from the graph
 
     @property
     def chips(self) -> int:

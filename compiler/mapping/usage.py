@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group, groups_of
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.mapping.fans import Wiring
 from pumice.compiler.mapping.layouts import Layout, layouts_of
-from pumice.compiler.mapping.memory import stored
+from pumice.compiler.mapping.memory import stored, weight_bits
 from pumice.compiler.program import Slice
 from pumice.hwsim.spec import ChipSpec
 
@@ -20,7 +23,8 @@ Use = tuple[str, int, int]  # resource, used, limit
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A balanced graph as mapping sees it: groups, their layouts, what feeds them. slices: those measured before."""
+    """A balanced graph as mapping sees it: groups, their layouts, what feeds them. slices, bits: of slices and weights measured
+    before."""
 
     graph: Graph
     chip: ChipSpec
@@ -28,6 +32,7 @@ class Network:
     layouts: Mapping[str, Layout]
     wiring: Wiring
     slices: dict[tuple[str, Range, Range], Slice] = field(default_factory=dict)
+    bits: dict[tuple[str, int, int], int] = field(default_factory=dict)
 
     def slice_of(self, name: str, channels: Range, positions: Range) -> Slice:
         """What one slice of a group takes of a core's resources."""
@@ -41,10 +46,16 @@ class Network:
         held = layout.channels_in(channels)
         fans = self.wiring.fans(group, held, layout.positions_in(positions))
         width = positions[1] - positions[0]
-        forms = [stored(fan, self.chip, held, width) for fan in fans]
+        forms = [stored(fan, self.chip, held, width, self._weight_bits(fan.reader, held)) for fan in fans]
         synapses, words, axons = (sum(getattr(form, of) for form in forms) for of in ("synapses", "words", "axons"))
         formats = tuple(form.format for form in forms)
         return Slice(name, channels, positions, len(held) * width, synapses, words, axons, formats)
+
+    def _weight_bits(self, reader: Node, channels: NDArray[np.int64]) -> int:
+        key = (reader.name, int(channels[0]), int(channels[-1]))  # of a layer with weights no channel is ever left out
+        if key not in self.bits:
+            self.bits[key] = weight_bits(reader, channels)
+        return self.bits[key]
 
 
 def network_of(graph: Graph, chip: ChipSpec) -> Network:
