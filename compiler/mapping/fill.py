@@ -24,7 +24,7 @@ class Filler:
     caps: Caps = field(default_factory=dict)
     tight: bool = False
 
-    def fill(self, items: Iterable[Item]) -> list[tuple[Slice, ...]]:
+    def fill(self, items: Iterable[Item]) -> list[Core]:
         """Cores that hold all items, in order, each cut where a core is full. Raises DoesNotFit for a neuron that exceeds a
         core alone."""
         cores: list[Core] = [{}]
@@ -38,7 +38,7 @@ class Filler:
                 check_fits(self.network, item.part(item.along[0], item.along[0] + 1))
             waiting.extendleft(reversed(rest))
             cores.append({})
-        return [slices_in(core, self.network) for core in cores if core]
+        return [core for core in cores if core]
 
     def _put(self, core: Core, item: Item) -> list[Item]:
         """Put as much of an item on a core as fits; returns what is left."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pumice.compiler.ir import Graph
 from pumice.compiler.mapping.axons import checked_axons
 from pumice.compiler.mapping.fill import Caps
+from pumice.compiler.mapping.hypergraph import hypergraph_cores
 from pumice.compiler.mapping.mapped import Mapped, best, placed
 from pumice.compiler.mapping.partitions import layer_by_layer, packed
 from pumice.compiler.mapping.traffic import Rates, traffic_of
@@ -30,6 +31,8 @@ def candidates(network: Network, rates: Rates, method: MappingMethod, caps: Caps
             yield placed(network, cores, traffic_of(cores, network, rates), "exchange")
         return
     if method == "mtkahypar":
-        raise NotImplementedError
+        cores = hypergraph_cores(network, rates, caps)
+        yield placed(network, cores, traffic_of(cores, network, rates), "hilbert+force")
+        return
     cores = layer_by_layer(network, caps)
     yield placed(network, cores, traffic_of(cores, network, rates), method)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pumice.compiler.mapping.fill import Caps, Filler
+from pumice.compiler.mapping.fill import Caps, Filler, neurons_of, slices_in
 from pumice.compiler.mapping.order import by_index, in_columns, in_program_order
 from pumice.compiler.mapping.pieces import Item, pieces_of
 from pumice.compiler.mapping.usage import Network
@@ -12,14 +12,14 @@ from pumice.compiler.program import Slice
 
 Cores = tuple[tuple[Slice, ...], ...]
 SMALL = 64  # cores up to which columns are tried too: larger networks' layers fill whole tiles by themselves
-SEGMENTS = (2, 4, 8)  # cores that a segment of columns may take
+SEGMENTS = (2, 8)  # cores that a segment of columns may take
 
 
 def layer_by_layer(network: Network, caps: Caps) -> Cores:
     """Each layer on cores of its own, its neurons in the order of their numbers: what mappers do that look at one layer at a time
     (NxTF, arXiv 2101.04261, fills cores so; Jin et al., ASPLOS 2023, start from it)."""
     filler = Filler(network, caps)
-    return tuple(core for name in network.groups for core in filler.fill(by_index(network, name)))
+    return tuple(slices_in(core, network) for name in network.groups for core in filler.fill(by_index(network, name)))
 
 
 def packed(network: Network, caps: Caps) -> Iterator[Cores]:
@@ -38,9 +38,7 @@ def packed(network: Network, caps: Caps) -> Iterator[Cores]:
 def _fewest(network: Network, caps: Caps, items: Iterable[Item]) -> Cores:
     """Cores filled with whole positions, or with cut ones where that takes fewer."""
     items = list(items)
-    whole = Filler(network, caps).fill(items)
-    neurons = sum(part.neurons for core in whole for part in core)
-    if len(whole) <= -(-neurons // network.chip.neurons_per_core):
-        return tuple(whole)
-    tight = Filler(network, caps, tight=True).fill(items)
-    return tuple(tight if len(tight) < len(whole) else whole)
+    cores = Filler(network, caps).fill(items)
+    if len(cores) > -(-sum(map(neurons_of, items)) // network.chip.neurons_per_core):
+        cores = min(cores, Filler(network, caps, tight=True).fill(items), key=len)
+    return tuple(slices_in(core, network) for core in cores)
