@@ -13,6 +13,8 @@ from pumice.hwsim.counters import CountTable
 from pumice.hwsim.energy import profile_names
 from pumice.hwsim.latency import Latency, Mesh, latency
 from pumice.hwsim.times import Times, load_times
+from pumice.runtime.links import busiest_links
+from pumice.runtime.report import energy_dict
 
 
 def run_latency(program: Program, counts: CountTable, times: Times) -> Latency:
@@ -38,6 +40,17 @@ def latency_dict(program: Program, counts: CountTable) -> dict[str, dict[str, An
     return {name: _as_dict(model, program) for name, model in found}
 
 
+def run_facts(program: Program, counts: CountTable) -> dict[str, Any]:
+    """What a run did and what the profiles make of it, per sample, as JSON-ready values."""
+    counted = ("events", "synops", "macs", "spikes", "messages", "hops_ew", "hops_ns", "hops_chip")
+    return {
+        **{name: counts.per_sample(name) for name in counted},
+        "energy_nj": energy_dict(counts),
+        "latency_model": latency_dict(program, counts),
+        "busiest_links": [link.as_dict() for link in busiest_links(program, counts)],
+    }
+
+
 def _as_dict(model: Latency, program: Program) -> dict[str, Any]:
     steps, slowest = model.step_ns, model.slowest
     sample = None if steps is None else float(steps.sum()) / 1000
@@ -51,3 +64,24 @@ def _as_dict(model: Latency, program: Program) -> dict[str, Any]:
         "slowest": None if slowest is None else slowest.as_dict(),
         "unknown": list(model.unknown),
     }
+
+
+def latency_text(report: dict[str, Any]) -> str:
+    """One profile's report in a line: a step, a sample, and what takes longest."""
+    step, slowest = report["step_ns"], report["slowest"]
+    if step is None and slowest is None:
+        return "unknown: the profile has no times"
+    if step is None:
+        return f"unknown: {', '.join(report['unknown'])} unpublished; {_slowest_text(slowest)}"
+    known = f"{step['mean'] / 1000:,.2f} µs a step, {report['us_per_sample']:,.1f} µs a sample"
+    return f"{known}, first answer after {report['latency_us']:,.1f} µs; {_slowest_text(slowest)}"
+
+
+def _slowest_text(slowest: dict[str, Any]) -> str:
+    shares = (
+        ", ".join(f"{ns / slowest['ns']:.0%} {part}" for part, ns in slowest["parts"].items())
+        if slowest["ns"]
+        else "idle"
+    )
+    layer = max(slowest["layers"], key=slowest["layers"].__getitem__)
+    return f"slowest core {slowest['core']} ({layer}) {slowest['ns'] / 1000:,.2f} µs: {shares}"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pumice.errors import BackendUnavailable, InputError
-from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, change, draw_demo, joules, quantity, tiles
+from pumice.runtime.picture import DemoPicture, Headline, change, draw_demo, joules, quantity, tiles
+from pumice.runtime.picture_cores import PlacedCore, legend, stripes
 from pumice.runtime.picture_panels import FAMILIES, MAX_BARS, _largest, family_of, routed, short
 
 HEADLINE = Headline(0.983, 0.978, 0.967, 0.9987, 0.5, 3, 1, 29, 2.95e6, 5.75e6)
@@ -21,7 +22,7 @@ LAYERS = ("lif0", "block.0.q_lif", "block.0.attn_lif", "block.0.proj_lif", "bloc
 def picture(samples: int = 3, blocks: int = 2) -> DemoPicture:
     rng = np.random.default_rng(0)
     energy = {name: (k + 1.0, 2.0 * k + 2) for k, name in enumerate(LAYERS)}
-    cores = tuple(PlacedCore(0, k, 0, 0, name, 100, 1024) for k, name in enumerate(LAYERS))
+    cores = tuple(PlacedCore(0, k, 0, 0, ((name, 100),), 1024) for k, name in enumerate(LAYERS))
     return DemoPicture(
         model="spikformer-digits",
         chip="loihi2",
