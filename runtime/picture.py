@@ -110,14 +110,14 @@ def _draw_title(figure: Any, picture: DemoPicture) -> None:
     figure.text(0.0315, 0.921, subtitle, fontsize=10.5, color=MUTED, va="top", linespacing=1.4)
 
 
-def draw_headline(figure: Any, entries: list[tuple[str, str, str]]) -> None:
-    """Large numbers along the top of the page: (number, what it is, detail)."""
+def draw_headline(figure: Any, entries: list[tuple[str, str, str]], page: float = SIZE[1]) -> None:
+    """Large numbers along the top of a page of that height in inches: (number, what it is, detail)."""
     left, width = 0.285, 0.700 / len(entries)
     for index, (number, what, detail) in enumerate(entries):
         x = left + index * width
-        figure.text(x, 0.940, number, fontsize=23, fontweight="bold", color=INK, va="baseline")
-        figure.text(x, 0.912, what, fontsize=10, color=INK, va="baseline")
-        figure.text(x, 0.893, detail, fontsize=8.5, color=MUTED, va="top", linespacing=1.35)
+        figure.text(x, 1 - 0.60 / page, number, fontsize=23, fontweight="bold", color=INK, va="baseline")
+        figure.text(x, 1 - 0.88 / page, what, fontsize=10, color=INK, va="baseline")
+        figure.text(x, 1 - 1.07 / page, detail, fontsize=8.5, color=MUTED, va="top", linespacing=1.35)
 
 
 def tiles(picture: DemoPicture) -> list[tuple[str, str, str]]:

@@ -90,7 +90,7 @@ def draw_boxes(axes: Any, boxes: Iterable[tuple[Box, str]]) -> None:
 
 
 def draw_cores(axes: Any, cores: Sequence[PlacedCore], mesh: tuple[int, int, int]) -> None:
-    """The first chip's mesh of tile columns, rows and cores per tile: cores in use in their families' colours, tiles set apart."""
+    """The first chip: cores in use in their families' colours, tiles set apart. mesh: tile columns, tile rows, cores per tile."""
     columns, rows, per_tile = mesh
     across, down = tile_grid(per_tile)
     used = {(c.x, c.y, c.core): c for c in cores if c.chip == 0}

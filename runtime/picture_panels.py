@@ -1,4 +1,7 @@
-"""Two panels of the demo's picture, and the families of layers. Colours: Paul Tol's "bright" scheme, which colour-blind readers can tell apart."""
+"""Two panels of the demo's picture, and the families of layers.
+
+Colours: Paul Tol's "bright" scheme, which colour-blind readers can tell apart.
+"""
 
 from __future__ import annotations
 

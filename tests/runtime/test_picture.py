@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pngs import size_of
 
 from pumice.errors import BackendUnavailable, InputError
 from pumice.runtime.picture import DemoPicture, Headline, change, draw_demo, joules, quantity, tiles
-from pumice.runtime.picture_cores import PlacedCore, legend, stripes
+from pumice.runtime.picture_cores import PlacedCore
 from pumice.runtime.picture_panels import FAMILIES, MAX_BARS, _largest, family_of, routed, short
 
 HEADLINE = Headline(0.983, 0.978, 0.967, 0.9987, 0.5, 3, 1, 29, 2.95e6, 5.75e6)
@@ -37,12 +37,6 @@ def picture(samples: int = 3, blocks: int = 2) -> DemoPicture:
         headline=HEADLINE,
         incomplete=("second profile",),
     )
-
-
-def size_of(png: bytes) -> tuple[int, int]:
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", png[16:24])
-    return int(width), int(height)
 
 
 def test_the_picture_is_1600_by_1000_small_and_deterministic(tmp_path: Path) -> None:
