@@ -106,7 +106,7 @@ def draw_cores(axes: Any, cores: Sequence[PlacedCore], mesh: tuple[int, int, int
     axes.set_yticks([])
     height = rows * (down + 0.5) - 0.5
     for index, entry in enumerate(legend(cores)):
-        draw_entry(axes, entry, width + 1.2, (index + 0.5) * height / len(FAMILIES))
+        draw_entry(axes, entry, width + 0.7, (index + 0.5) * height / len(FAMILIES))
 
 
 @dataclass(frozen=True)
@@ -146,4 +146,4 @@ def draw_entry(axes: Any, entry: LegendEntry, left: float, y: float) -> None:
     """A family's colour, name and figures; left and y in cores."""
     draw_boxes(axes, [((left, y - 0.4, 0.8, 0.8), entry.color)])
     axes.text(left + 1.2, y, entry.family, fontsize=9, color=INK, va="center")
-    axes.text(left + 8.7, y, entry.detail, fontsize=8.5, color=MUTED, va="center")
+    axes.text(left + 8.5, y, entry.detail, fontsize=8.5, color=MUTED, va="center")
