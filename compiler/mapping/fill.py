@@ -34,11 +34,19 @@ class Filler:
             rest = self._put(cores[-1], item)
             if not rest:
                 continue
-            if not cores[-1]:
-                check_fits(self.network, item.part(item.along[0], item.along[0] + 1))
+            if cores[-1]:
+                cores.append({})
+            else:  # not even its first row fits a core of its own
+                rest = self._narrower(item)
             waiting.extendleft(reversed(rest))
-            cores.append({})
         return [core for core in cores if core]
+
+    def _narrower(self, item: Item) -> list[Item]:
+        """An item in two halves across its axis. Raises DoesNotFit where it is one row of one neuron."""
+        halves = item.across()
+        if len(halves) == 1:
+            check_fits(self.network, item.part(item.along[0], item.along[0] + 1))
+        return halves
 
     def _put(self, core: Core, item: Item) -> list[Item]:
         """Put as much of an item on a core as fits; returns what is left."""
