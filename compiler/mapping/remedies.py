@@ -9,6 +9,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.mapping.fans import Wiring
 from pumice.compiler.mapping.needs import Needs, needs_of
+from pumice.compiler.mapping.partial_sums import why_whole
 from pumice.compiler.mapping.pieces import Item
 from pumice.compiler.mapping.usage import Network
 from pumice.compiler.weight_grid import WeightGrid
@@ -19,13 +20,16 @@ INPUTS, WORDS = "input axons per core", "synaptic memory words per core"  # what
 
 def for_slice(network: Network, item: Item, resource: str, used: int, limit: int) -> str:
     """What would make the finest slice of a group fit one limit of a core."""
-    ways = []
+    ways: list[str] = []
     if resource == WORDS:
         ways += _bits(network, lambda n: n.slice_of(item.group, item.channels, item.positions).words <= limit)
+    inputs = resource in (INPUTS, WORDS)
     weights = any(isinstance(node, i.Synapse) for node in network.groups[item.group].synapses)
-    if weights and resource in (INPUTS, WORDS):
+    if weights and inputs:
         ways.append(f"prune {_share(used, limit)} of its neurons' weights")
-    return f"{item.group}: {' or '.join(ways or [f'a chip with {resource} of {used:,} or more'])}"
+    reason = why_whole(network.groups[item.group], network.graph, network.chip) if inputs else ""
+    ways = ways or [f"a chip with {resource} of {used:,} or more"]
+    return f"{item.group}: {' or '.join(ways)}{f' ({reason})' if reason else ''}"
 
 
 def for_network(network: Network, needs: Needs) -> Iterator[str]:
