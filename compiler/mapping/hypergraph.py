@@ -61,17 +61,17 @@ def partitioned(atoms: Sequence[Item], traffic: Traffic, blocks: int) -> Ints:
 
 
 def hyperedges(traffic: Traffic) -> tuple[list[list[int]], list[int]]:
-    """(atoms of each hyperedge, its weight): a source with all that it sends to, and the most messages that it sends to one of
-    them, in whole ones; none for atoms that send to nobody else or hardly ever."""
-    order = np.lexsort((traffic.target, traffic.source))
+    """(atoms of each hyperedge, its weight): a source with all others that it sends to, and the most messages that it sends to
+    one of them, in whole ones; none for atoms that send to nobody else, or hardly ever."""
+    away = np.flatnonzero(traffic.source != traffic.target)
+    order = away[np.lexsort((traffic.target[away], traffic.source[away]))]
     source, target, messages = (column[order] for column in (traffic.source, traffic.target, traffic.messages))
     starts = np.flatnonzero(np.diff(source, prepend=-1))
     pins, weights = [], []
     for start, end in zip(starts, [*starts[1:], len(source)], strict=True):
         weight = int(np.rint(messages[start:end].max()))
-        reached = {int(source[start]), *target[start:end].tolist()}
-        if weight and len(reached) > 1:
-            pins.append(sorted(reached))
+        if weight:
+            pins.append(sorted([int(source[start]), *target[start:end].tolist()]))
             weights.append(weight)
     return pins, weights
 
