@@ -15,7 +15,7 @@ MOST_ATOMS = 20_000  # a partitioner's time grows with them
 
 
 def atoms_of(network: Network, caps: Caps) -> list[Item]:
-    """Each group, in program order, in pieces of up to an eighth of a core's neurons; larger ones where they would be too many."""
+    """Each group, in program order, in pieces of up to an eighth of a core's neurons; larger where they would be too many."""
     groups = {name: pieces_of(network, name) for name in network.groups}
     neurons = sum(neurons_of(item) for items in groups.values() for item in items)
     size = max(network.chip.neurons_per_core // ATOMS_A_CORE, -(-neurons // MOST_ATOMS))
