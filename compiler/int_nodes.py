@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.ir import Node
+from pumice.compiler.ir import Node, TensorType
 from pumice.hwsim.arith import LifParams, Reset, Signs
 from pumice.hwsim.programmable import NeuronParams
 from pumice.hwsim.scoring import Criterion
@@ -195,6 +195,7 @@ class SpikeMatmul(Node):
     keys-values      k, v    [C, N], [E, N]    [heads * d, w]   M[c, e] = sum over j of k[c, j] * v[e, j]
     queries-context  q, M                      [E, N]           Y[e, i] = sum over c of q[c, i] * M[c, e]
 
+    A sum beyond what `out` holds saturates: where levels read it, whose thresholds are all within.
     With as many heads as channels, keys-values is SDT-V1's sum over tokens of k ⊙ v, a current for its LIF.
     """
 
@@ -287,6 +288,12 @@ class Readout(Node):
 
     offset: Ints
     scale: float
+
+
+def largest_sum(node: SpikeMatmul, a: TensorType, b: TensorType) -> int:
+    """The largest sum, not shifted, that a product can make of its operands' types."""
+    inner = a.shape[1] if node.pattern in ("scores-values", "keys-values") else a.shape[0] // node.heads
+    return inner * a.high * b.high
 
 
 MaskSource = StaticMask | LiveMask | GivenMask

@@ -341,8 +341,12 @@ def head_operands(pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int) ->
             raise ValueError(f"unknown attention pattern {pattern!r}")
 
 
-def spike_matmul(pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int, shift: int, bound: int) -> Ints:
-    """One half of attention: products of spikes and counts, summed, shifted left. bound: largest possible sum."""
+def spike_matmul(
+    pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int, shift: int, bound: int, most: int | None = None
+) -> Ints:
+    """One half of attention: products of spikes and counts, summed, shifted left. bound: largest possible sum. most: what
+    the shifted sum saturates at; no addend is negative, so it is the same in any order."""
     left, right = head_operands(pattern, a, b, heads)
     out = exact_matmul(left, right, max(bound, 1)) << shift
+    out = out if most is None or most >= bound << shift else np.minimum(out, most)
     return out.reshape(*out.shape[:-3], -1, out.shape[-1])

@@ -78,7 +78,7 @@ def _count_slice(
 ) -> CountRow:
     group, held = network.groups[part.group], _held(program, part)
     sums = {name: np.zeros(program.graph.timesteps) for name in COUNT_FIELDS}
-    for fan in network.wiring.fans(group, *held):
+    for fan in network.fans_of(part.group, part.channels, part.positions):
         _add_stream(sums, program, run, group, fan)
     for node in group.synapses:
         if isinstance(node, i.SpikeMatmul):
@@ -86,10 +86,11 @@ def _count_slice(
         elif isinstance(node, i.Synapse):
             _add_layer_estimates(sums, run, group, node, part, program)
     _add_neurons(sums, run, group, part, held, asleep)
-    return CountRow(group.name, core, _synapse_kind(group.synapses[0]), **sums)
+    return CountRow(group.name, core, synapse_kind(group.synapses[0]), **sums)
 
 
-def _synapse_kind(node: Node) -> str:
+def synapse_kind(node: Node) -> str:
+    """Which synaptic energy applies to a group fed by `node`."""
     if isinstance(node, i.SpikeMatmul):
         return "attention"
     windows = isinstance(node, i.Synapse) and node.weight.shape[2:] != (1, 1)
@@ -137,13 +138,13 @@ def _add_layer_estimates(
 def _add_neurons(
     sums: dict[str, Floats], run: Counting, group: Group, part: Slice, held: Held, asleep: NDArray[np.bool_]
 ) -> None:
-    node, at = group.neurons, np.ix_(*held)
+    node, (channels, positions) = group.neurons, held
     value = run.values[node.name]
     steps, samples = value.shape[:2]
-    fired = run.events(node.name)[(slice(None), *at)].sum(axis=(1, 2)).astype(np.float64)
+    fired = run.events(node.name)[:, channels[:, None], positions].sum(axis=(1, 2)).astype(np.float64)
     active = fired
     if node.name in run.active:
-        active = run.active[node.name].reshape(steps, *group.extent)[(slice(None), *at)].sum(axis=(1, 2))
+        active = run.active[node.name].reshape(steps, *group.extent)[:, channels[:, None], positions].sum(axis=(1, 2))
     off = _off(run, node, held)
     gated = (off & ~asleep[:, :, None, None]).sum(axis=(1, 2, 3)).astype(np.float64)
     sleeping = asleep.sum(axis=1) * float(part.neurons)

@@ -231,4 +231,4 @@ def one_neuron(
         i.Readout("n.counts", ("n.counted",), TensorType((1,), "graded", 0, 100), "n", np.zeros(1, np.int64), 1.0),
     ]
     graph = Graph({node.name: node for node in nodes}, "n.counts", "balanced", steps, "frames")
-    return Program(graph, CoreMapping((), ()), load_chip("loihi2"), CompileOptions())
+    return Program(graph, CoreMapping((), (), {}), load_chip("loihi2"), CompileOptions())

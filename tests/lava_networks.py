@@ -34,7 +34,7 @@ def program_of(nodes: Iterable[Node], output: str, timesteps: int = 3) -> Progra
     chip = load_chip("loihi2")
     graph = Graph({node.name: node for node in nodes}, output, "lowered", timesteps, "frames")
     balanced = BalanceDelays()(rebuilt(graph, nodes, "lowered", ()), chip)
-    return Program(balanced, CoreMapping((), ()), chip, CompileOptions())
+    return Program(balanced, CoreMapping((), (), {}), chip, CompileOptions())
 
 
 def in_lists(program: Program, signs: Signs, synapses: int) -> Program:
@@ -93,10 +93,11 @@ def odd_shapes(seed: int = 0) -> Program:
     )
 
 
-def both_attentions(seed: int = 0) -> Program:
-    """The same attention, two heads, lowered in both orders side by side; input and samples as in `odd_shapes`."""
+def both_attentions(seed: int = 0, top: int = 1 << 14) -> Program:
+    """The same attention, two heads, lowered in both orders side by side; input and samples as in `odd_shapes`. top: where its
+    currents saturate, if they get there."""
     rng = np.random.default_rng(seed)
-    tokens, heads, shift, top = (CHANNELS, 35), 2, 4, 1 << 14
+    tokens, heads, shift = (CHANNELS, 35), 2, 4
     frame = TensorType((2, 7, 5), "graded", -128, 127)
     nodes: list[Node] = [
         i.GradedInput("input", (), frame, "input", 1.0),

@@ -41,6 +41,11 @@ def rounding(node: Node, graph: Graph) -> str:
     return ""
 
 
+def may_saturate(node: i.IntLif, graph: Graph) -> bool:
+    """Whether a membrane could reach the ends of its 24 bits, in the worst case."""
+    return _largest(_params(node), graph, node) >= STATE_LIMIT - 1
+
+
 def _stream_rounding(node: i.Membrane, graph: Graph) -> str:
     current, streams = graph.nodes[node.inputs[0]].out, [graph.nodes[name].out for name in node.streams]
     if node.shift < 0:

@@ -12,7 +12,7 @@ from pumice.compiler.program import Slice
 
 Cores = tuple[tuple[Slice, ...], ...]
 SMALL = 64  # cores up to which columns are tried too: larger networks' layers fill whole tiles by themselves
-SEGMENTS = (2, 4, 8)  # cores that a segment of columns may take
+SEGMENTS = (2, 8)  # cores that a segment of columns may take
 
 
 def layer_by_layer(network: Network, caps: Caps) -> Cores:

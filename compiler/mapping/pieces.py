@@ -122,8 +122,8 @@ def exceeded(network: Network, item: Item) -> Iterator[Use]:
 def measured_limits(network: Network) -> bool:
     """Whether the chip has published limits for which synapses must be counted."""
     chip = network.chip
-    limits = (chip.synaptic_words_per_core, chip.input_axons_per_core, chip.threshold_configs, chip.synapse_configs)
-    return any(limit is not None for limit in (*limits, chip.compartment_configs))
+    stored = (chip.synaptic_words_per_core, chip.words_per_axon, chip.input_axons_per_core, chip.synapse_configs)
+    return any(limit is not None for limit in (*stored, chip.threshold_configs, chip.compartment_configs))
 
 
 def check_fits(network: Network, item: Item) -> None:

@@ -16,17 +16,29 @@ from pumice.compiler.int_nodes import GradedInput
 from pumice.compiler.program import Program
 from pumice.errors import InputError
 from pumice.files import write_atomically
-from pumice.runtime.cli.common import check_output, console
+from pumice.runtime.cli.common import check_output, console, read_array
+from pumice.runtime.sanafe.files import NAMES, write_sanafe
 
-SUFFIXES = {"nir": ".nir", "netx": ".net"}
+SUFFIXES = {"nir": ".nir", "netx": ".net", "sanafe": ""}  # SANA-FE takes several files, in a folder
+
+
+InputOption = Annotated[
+    Path | None, typer.Option(help="sanafe: a .npy array of samples, of which the network's input plays one.")
+]
+SampleOption = Annotated[int, typer.Option(help="sanafe: which of them, from 0.")]
 
 
 def convert_command(
     program: Annotated[Path, typer.Argument(help="The .pumice file.")],
     to: Annotated[
-        str, typer.Option(help="nir: a NIR graph of integers; netx: lava-dl's HDF5, for sequential networks.")
+        str,
+        typer.Option(
+            help="nir: a NIR graph of integers; netx: lava-dl's HDF5, of a chain; sanafe: chip and mapped network."
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: .nir, or .net for netx.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write: .nir, or .net for netx; a folder for sanafe.")
+    ],
     dt: Annotated[
         float | None, typer.Option(help=f"nir: seconds per timestep that the file says; {DT:g} if left out.")
     ] = None,
@@ -37,9 +49,16 @@ def convert_command(
             "a .pumice file: the spikes are then that program's."
         ),
     ] = None,
+    input: InputOption = None,
+    sample: SampleOption = 0,
 ) -> None:
     """Write a program for another tool, whole numbers and all; refuse what its format cannot say."""
     _check(to, output, dt, round_biases)
+    if to == "sanafe":
+        convert_to_sanafe(program, output, input, sample)
+        return
+    if input is not None:
+        raise InputError("--input goes with --to sanafe: its network plays the sample", "leave it out")
     if round_biases is not None and round_biases.resolve() == program.resolve():
         raise InputError(f"{round_biases}: is the program itself", "give the rounded one another name")
     given = read_artifact(program)
@@ -60,14 +79,27 @@ def _check(to: str, output: Path, dt: float | None, round_biases: Path | None) -
     """Raises InputError for options that do not go together, before any work."""
     if to not in SUFFIXES:
         raise InputError(f"--to {to}: no such format", f"choose {' or '.join(SUFFIXES)}")
-    check_output(output, SUFFIXES[to])
-    if to == "netx" and dt is not None:
-        raise InputError("--dt goes with --to nir: NetX counts in timesteps", "leave it out")
+    if to != "sanafe":
+        check_output(output, SUFFIXES[to])
+    if to != "nir" and dt is not None:
+        raise InputError(f"--dt goes with --to nir: {to} counts in timesteps", "leave it out")
     if round_biases is None:
         return
-    if to == "nir":
-        raise InputError("--round-biases goes with --to netx: NIR holds every bias", "leave it out")
+    if to != "netx":
+        raise InputError(f"--round-biases goes with --to netx: {to} holds every bias", "leave it out")
     check_output(round_biases, ".pumice")
+
+
+def convert_to_sanafe(program: Path, output: Path, input: Path | None, sample: int) -> None:
+    """Write the files for SANA-FE and say what they are."""
+    samples = None if input is None else read_array(input)
+    plan = write_sanafe(read_artifact(program), output, samples, sample)
+    out = console()
+    late = [p.group.neurons.source for p in plan.populations.values() if p.soma.late]
+    for name in late:
+        out.print(f"{name}: membranes must be set to 0 when its sample begins, as docs/sanafe.md shows")
+    played = "no input spikes" if samples is None else f"sample {sample} of {len(samples)}"
+    out.print(f"{output}: {', '.join(NAMES)}; {played}; run it for {plan.steps} steps")
 
 
 def _netx(program: Program) -> tuple[bytes, Iterator[str]]:

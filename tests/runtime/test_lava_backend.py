@@ -95,6 +95,12 @@ def test_both_orders_of_attention_equal_the_reference_and_each_other() -> None:
     np.testing.assert_array_equal(reference.spikes["by_scores"], reference.spikes["by_context"])
 
 
+def test_sums_of_attention_saturate_as_in_the_reference() -> None:
+    free, low = (Reference(counts=False).run(both_attentions(top=top), odd_samples(3)) for top in (1 << 14, 48))
+    assert not np.array_equal(free.outputs, low.outputs)
+    compare(both_attentions(top=48), odd_samples(3))
+
+
 def test_streams_levels_and_gates_equal_the_reference() -> None:
     reference = compare(every_node(), stream_samples(3), stream_schedule(3))
     assert {"q", "pooled", "gate_1"} < reference.spikes.keys()
