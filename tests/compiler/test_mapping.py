@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from mapped import on_cores
 from networks import TinySpikformer, images, tiny_spikformer
 
+from pumice.compiler.mapping.fill import Filler, neurons_of
 from pumice.compiler.mapping.layouts import layouts_of
 from pumice.compiler.mapping.legality import mapping_problems
-from pumice.compiler.mapping.pieces import ranges
+from pumice.compiler.mapping.order import in_columns, in_program_order, memory_share, segments
+from pumice.compiler.mapping.partitions import layer_by_layer
+from pumice.compiler.mapping.pieces import pieces_of, ranges
+from pumice.compiler.mapping.usage import network_of
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
@@ -96,3 +100,36 @@ def test_tokens_that_static_masks_never_route_need_no_neurons(compiled: Callable
     assert set(held["l"]) - set(held["s"]) == set(np.flatnonzero(never))
     neurons = [sum(part.neurons for core in p.mapping.cores for part in core) for p in (static, live)]
     assert neurons[0] < neurons[1]
+
+
+def test_columns_keep_a_place_of_several_layers_on_one_core(compiled: Callable[..., Program]) -> None:
+    program = compiled(masks="off")
+    chip = replace(program.chip, neurons_per_core=200)
+    network = network_of(program.graph, chip)
+    groups = {name: pieces_of(network, name) for name in network.groups}
+    for cores in (2, 4):
+        order = list(in_columns(network, groups, cores))
+        assert sum(map(neurons_of, order)) == sum(neurons_of(item) for items in groups.values() for item in items)
+        held = [{key[0] for key in core} for core in Filler(network).fill(order)]
+        assert max(map(len, held)) > max(
+            len({key[0] for key in core}) for core in Filler(network).fill(in_program_order(groups))
+        )
+
+
+def test_a_segment_has_no_more_weights_than_one_core_can_hold(compiled: Callable[..., Program]) -> None:
+    program = compiled(masks="off")
+    plain = network_of(program.graph, program.chip)
+    groups = {name: pieces_of(plain, name) for name in plain.groups}
+    assert len(segments(plain, groups, 4)) == 1
+    limited = network_of(program.graph, replace(program.chip, synaptic_words_per_core=40))
+    cut = segments(limited, groups, 4)
+    assert len(cut) > 1
+    for names in cut:
+        shares = [memory_share(limited, groups[name][0]) for name in names]
+        assert sum(shares) <= 1 or len(names) == 1
+
+
+def test_layer_by_layer_shares_no_core(compiled: Callable[..., Program]) -> None:
+    program = compiled()
+    network = network_of(program.graph, replace(program.chip, neurons_per_core=100))
+    assert all(len({part.group for part in core}) == 1 for core in layer_by_layer(network, {}))
