@@ -50,9 +50,8 @@ def count_samples(program: Program, run: Counting) -> CountTable:
     rows = [row for core in range(len(program.mapping.cores)) for row in _count_core(program, network, run, core)]
     samples = next(iter(run.values.values())).shape[1]
     bits, operations = _mask_work(program, samples)
-    return CountTable(
-        tuple(add_messages(rows, program, network, run.events)), samples, program.graph.timesteps, bits, operations
-    )
+    counted, flows = add_messages(rows, program, network, run.events)
+    return CountTable(counted, samples, program.graph.timesteps, bits, operations, flows)
 
 
 def merged(tables: list[CountTable]) -> CountTable | None:
