@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 
 from pumice.compiler.mapping.fill import Caps, neurons_of
-from pumice.compiler.mapping.pieces import Item, measured_limits, pieces_of
-from pumice.compiler.mapping.usage import Network, violations
+from pumice.compiler.mapping.pieces import Item, measured_limits, pieces_of, ranges
+from pumice.compiler.mapping.usage import Network, Range, violations
 from pumice.compiler.program import Slice
 
 ATOMS_A_CORE = 8  # at least, where one position of a layer is not larger
@@ -16,7 +15,7 @@ MOST_ATOMS = 20_000  # a partitioner's time grows with them
 
 
 def atoms_of(network: Network, caps: Caps) -> list[Item]:
-    """Every group in pieces of up to an eighth of a core's neurons, or larger ones where that makes too many; in program order."""
+    """Each group, in program order, in pieces of up to an eighth of a core's neurons; larger where they would be too many."""
     groups = {name: pieces_of(network, name) for name in network.groups}
     neurons = sum(neurons_of(item) for items in groups.values() for item in items)
     size = max(network.chip.neurons_per_core // ATOMS_A_CORE, -(-neurons // MOST_ATOMS))
@@ -29,8 +28,7 @@ def _cut(item: Item, size: int) -> Iterator[Item]:
     start, end = item.along
     rows = max(1, size * (end - start) // neurons_of(item))
     parts = -(-(end - start) // rows)
-    edges = [start + (end - start) * k // parts for k in range(parts + 1)]
-    yield from (item.part(a, b) for a, b in zip(edges, edges[1:], strict=False))
+    yield from (item.part(start + a, start + b) for a, b in ranges(end - start, parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +73,23 @@ def slices_of(atoms: Iterable[Item], network: Network) -> tuple[Slice, ...]:
     return tuple(network.slice_of(item.group, item.channels, item.positions) for item in merged(atoms))
 
 
-def merged(atoms: Iterable[Item]) -> Iterator[Item]:
-    """Neighbouring atoms of a group as one item each; the rest as they are. Groups in the order in which they come first."""
+def merged(atoms: Iterable[Item]) -> list[Item]:
+    """Neighbouring atoms of a group as one item each, the rest as they are; groups in the order in which they come first."""
     atoms = list(atoms)
-    order = {name: rank for rank, name in reversed(list(enumerate(atom.group for atom in atoms)))}
+    rank = {atom.group: place for place, atom in reversed(list(enumerate(atoms)))}
+    found: list[Item] = []
+    for atom in sorted(atoms, key=lambda atom: (rank[atom.group], _fixed(atom), atom.along)):
+        if found and _follows(found[-1], atom):
+            found[-1] = found[-1].part(found[-1].along[0], atom.along[1])
+        else:
+            found.append(atom)
+    return found
 
-    def key(atom: Item) -> tuple[int, str, tuple[int, int]]:
-        return order[atom.group], atom.axis, atom.positions if atom.axis == "channels" else atom.channels
 
-    for _, same in groupby(sorted(atoms, key=lambda atom: (*key(atom), atom.along)), key=key):
-        run = next(same)
-        for atom in same:
-            if atom.along[0] == run.along[1]:
-                run = run.part(run.along[0], atom.along[1])
-                continue
-            yield run
-            run = atom
-        yield run
+def _fixed(atom: Item) -> Range:
+    """The range that an atom's axis leaves alone."""
+    return atom.positions if atom.axis == "channels" else atom.channels
+
+
+def _follows(before: Item, atom: Item) -> bool:
+    return before.along[1] == atom.along[0] and before.part(*atom.along) == atom

@@ -1,9 +1,9 @@
 """The field's hypergraph partitioning, to compare with: Mt-KaHyPar cuts as few messages between cores as it can.
 
-Atoms of neurons are vertices. Each atom has a hyperedge to all atoms that its spikes reach, as heavy as its messages; the sum over
-hyperedges of (cores reached - 1) times weight is then what the cores send each other. Source: Gottesbüren et al., "Scalable
-High-Quality Hypergraph Partitioning", ACM TALG 2024. Its blocks may exceed a core a little, and it knows of neurons alone: what a
-core cannot hold moves to one that has room.
+Atoms of neurons are vertices. Each atom has a hyperedge to all atoms that its spikes reach, as heavy as its messages; the sum
+over hyperedges of (cores reached - 1) times weight is then what the cores send each other. Source: Gottesbüren et al., "Scalable
+High-Quality Hypergraph Partitioning", ACM TALG 2024. Its blocks may exceed a core a little, and it knows of neurons alone: what
+a core cannot hold moves to one that has room.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Ints = NDArray[np.int64]
 
 
 def hypergraph_cores(network: Network, rates: Rates, caps: Caps) -> Cores:
-    """A partition by Mt-KaHyPar, repaired to the chip's limits; the same on every run. Cores stand in the order of the layers that
-    they hold most of. More cores than neurons ask for are opened only where the other limits leave no room.
+    """A partition by Mt-KaHyPar, repaired to the chip's limits; the same on every run. Cores stand in the order of the layers
+    that they hold. More cores than neurons ask for are opened only where the other limits leave no room.
 
     Raises BackendUnavailable without the package mtkahypar, DoesNotFit for a neuron that exceeds a core alone.
     """
@@ -61,17 +61,17 @@ def partitioned(atoms: Sequence[Item], traffic: Traffic, blocks: int) -> Ints:
 
 
 def hyperedges(traffic: Traffic) -> tuple[list[list[int]], list[int]]:
-    """(atoms of each hyperedge, its weight): a source with all that it sends to, and the most messages that it sends to one of
-    them, in whole ones; none for atoms that send to nobody else or hardly ever."""
-    order = np.lexsort((traffic.target, traffic.source))
+    """(atoms of each hyperedge, its weight): a source with all others that it sends to, and the most messages that it sends to
+    one of them, in whole ones; none for atoms that send to nobody else, or hardly ever."""
+    away = np.flatnonzero(traffic.source != traffic.target)
+    order = away[np.lexsort((traffic.target[away], traffic.source[away]))]
     source, target, messages = (column[order] for column in (traffic.source, traffic.target, traffic.messages))
     starts = np.flatnonzero(np.diff(source, prepend=-1))
     pins, weights = [], []
     for start, end in zip(starts, [*starts[1:], len(source)], strict=True):
         weight = int(np.rint(messages[start:end].max()))
-        reached = {int(source[start]), *target[start:end].tolist()}
-        if weight and len(reached) > 1:
-            pins.append(sorted(reached))
+        if weight:
+            pins.append(sorted([int(source[start]), *target[start:end].tolist()]))
             weights.append(weight)
     return pins, weights
 
@@ -102,7 +102,7 @@ def _pull(index: int, held: Ints, traffic: Traffic, cores: int) -> NDArray[np.fl
     others = np.concatenate([traffic.target[sent], traffic.source[got]])
     messages = np.concatenate([traffic.messages[sent], traffic.messages[got]])
     kept = held[others] >= 0
-    return np.bincount(held[others[kept]], messages[kept], cores)
+    return np.asarray(np.bincount(held[others[kept]], messages[kept], cores), np.float64)
 
 
 def _put_anywhere(cores: list[list[Item]], atom: Item, pull: NDArray[np.float64], room: Room) -> None:

@@ -126,7 +126,9 @@ def _retention(figures: dict) -> Table:  # type: ignore[type-arg]
 
 def _costs(figures: dict) -> Table:  # type: ignore[type-arg]
     table = Table("", "pruned", "unpruned", box=None)
-    use = ", ".join(f"{share:.0%} of {name}" for name, share in figures["utilisation"].items() if name != "binding")
+    use = ", ".join(
+        f"{share:.0%} of {name}" for name, share in figures["utilisation"].items() if not name.startswith("binding")
+    )
     table.add_row("cores", str(figures["cores"]), use)
     table.add_row("latency", f"{figures['latency_steps']} timesteps", f"a sample every {figures['interval_steps']}")
     for key, value in figures["synops"].items():
