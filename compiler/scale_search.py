@@ -21,6 +21,7 @@ ROOM = 0.98  # of the grid is filled where that is free to choose: neurons nudge
 WORK = (
     1 << 25
 )  # products by which a scale's error is told: with all outputs of most layers, with some of a very large one
+STRONGEST = 16  # outputs that mostly show that a current could wrap
 FEW = 256  # weights that mostly show that a layer's lie on no grid
 STEP_TOLERANCE = 1e-6  # of the largest weight: float32 weights are multiples of their step no better than this
 
@@ -104,16 +105,23 @@ def common_step(values: Floats, least: float) -> float | None:
 
 
 def current_fits(parts: Sequence[Part], grid: WeightGrid, typical: float) -> Callable[[float], bool]:
-    """What tells whether weights of a scale cannot make the accumulator wrap. typical: any scale; how large a current it makes is
-    told from it first, for rounding all weights takes long."""
+    """What tells whether weights of a scale cannot make the accumulator wrap. typical: any scale. Rounding all weights takes
+    long, so unrounded ones tell first what surely fits, and the outputs with the most weight what does not."""
+    strongest = [replace(part, weight=_strongest(part.weight)) for part in parts]
     unrounded = sum(part.worst(part.ideal(typical)) + 1 for part in parts) / typical
     rounding = sum(part.rounding(grid) for part in parts)
 
     def fits(scale: float) -> bool:
         surely = unrounded * scale + rounding < ACTIVATION_LIMIT  # weights that are clipped too become no larger
-        return surely or worst(parts, grid, scale) < ACTIVATION_LIMIT
+        return surely or all(worst(some, grid, scale) < ACTIVATION_LIMIT for some in (strongest, parts))
 
     return fits
+
+
+def _strongest(weight: Floats) -> Floats:
+    """Those of some outputs [O', C / groups, kh, kw] whose weights are largest together."""
+    together = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
+    return np.asarray(weight[np.argsort(-together, kind="stable")[:STRONGEST]])
 
 
 def some_outputs(parts: Sequence[Part], moments: Sequence[Floats]) -> tuple[Sequence[Part], Floats]:
