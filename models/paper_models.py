@@ -52,7 +52,7 @@ PAPER_MODELS: Mapping[str, PaperModel] = {
         lambda: QKFormer(QKFormerImagenetConfig(embed_dims=768, depths=10)),
         Rates(special={"tssa.q_lif": 0.02, "q_lif": 0.06, "k_lif": 0.06, "v_lif": 0.06}),
     ),
-    "sdt-v3-19m": PaperModel(lambda: SdtV3(SdtV3Config(embed_dim=(64, 128, 256, 360))), _operands(0.08)),
+    "sdt-v3-19m": PaperModel(lambda: SdtV3(SdtV3Config(embed_dim=(64, 128, 256, 360))), _operands(0.1)),
 }
 
 
