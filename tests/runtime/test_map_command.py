@@ -23,7 +23,15 @@ CONFIG = TinySpikformer()
 def spikformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what `--compare` says of the zoo's Spikformer."""
     out = tmp_path_factory.mktemp("map")
-    words = ["--compare", "--json", str(out / "map.json"), "-o", str(out / "net.pumice")]
+    words = [
+        "--compare",
+        "--json",
+        str(out / "map.json"),
+        "-o",
+        str(out / "net.pumice"),
+        "--picture",
+        str(out / "map.png"),
+    ]
     assert main(["map", "--model", "spikformer-digits", *words]) == 0
     return out
 
@@ -68,6 +76,7 @@ def test_cores_are_used_at_least_as_well_as_by_nxtf(spikformer: Path) -> None:
     assert found["utilisation"]["neurons per core"] <= 1
     assert found["largest_core_memory"]["limit_words"] is None
     assert set(found["ablation"]) == {"sequential", "hilbert", "hilbert+force", "greedy"}
+    assert (spikformer / "map.png").read_bytes().startswith(b"\x89PNG")
     assert set(found["seconds"]) == {"network", "quantize", "balance", "rates", "mapping"}
 
 
@@ -160,6 +169,7 @@ def test_compile_maps_by_another_method(workdir: Path) -> None:
         (("net.pumice", "--calibration", "cal.npy", "--from", "snntorch"), "read and masked already"),
         (("net.pumice", "--calibration", "cal.npy", "--method", "best"), "unknown mapping 'best'"),
         (("net.pumice", "--calibration", "cal.npy", "-o", "out.nir"), "must end in .pumice"),
+        (("net.pumice", "--calibration", "cal.npy", "--picture", "out.jpg"), "must end in .png"),
         (("net.pumice", "--calibration", "short.npy"), "calibration data: shape (2, 4)"),
         (("none.pumice", "--calibration", "cal.npy"), "none.pumice: no such file"),
     ],
