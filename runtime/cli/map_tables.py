@@ -58,8 +58,16 @@ def print_comparison(compared: Comparison, out: Console) -> None:
     limit without last cores, see `mapping.shares`."""
     out.print("\nevery method, figures per sample")
     out.print(_comparison_table(compared.rows, COLUMNS))
+    _print_refusals(compared.rows, out)
     out.print("\nplacements of the field on the partition of pumice")
     out.print(_comparison_table(compared.ablation, COUNTS))
+    _print_refusals(compared.ablation, out)
+
+
+def _print_refusals(rows: Iterable[Row], out: Console) -> None:
+    for row in rows:
+        if row.refused is not None:
+            out.print(f"{row.method}: {row.refused} — {row.refused.hint}", soft_wrap=True)
 
 
 def _comparison_table(rows: Iterable[Row], columns: tuple[str, ...]) -> Table:
@@ -73,7 +81,7 @@ def _comparison_table(rows: Iterable[Row], columns: tuple[str, ...]) -> Table:
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.mapped is None:
-        return (f"{row.refused}", *[""] * 5, f"{row.seconds:.2f}", "", "")
+        return ("refused", *[""] * 5, f"{row.seconds:.2f}", "", "")
     score, mapping = row.mapped.score, row.mapped.mapping
     figures = (score.spike_hops, score.crossings, score.max_link_load, score.messages)
     cores = (f"{len(mapping.cores):,}", f"{mapping.chips:,}", f"{row.seconds:.2f}")

@@ -140,7 +140,9 @@ def test_a_comparison_shows_what_fits_and_still_refuses_what_was_asked_for(
     cores = mapped("net.nir", "--calibration", "cal.npy")["cores"]
     (workdir / "one.toml").write_text(_loihi2().replace("{ value = 120,", f"{{ value = {cores},"))
     words = ["net.nir", "--calibration", "cal.npy", "--chip", "one.toml", "--max-chips", "1", "--compare"]
+    capsys.readouterr()
     found = mapped(*words)
+    assert "\nsequential: the whole network" in capsys.readouterr().out
     assert found["placements"]["pumice"]["cores"] == cores
     assert "chips" in found["placements"]["sequential"]["refused"]
     Path("map.json").unlink()
