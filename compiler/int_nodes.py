@@ -30,7 +30,8 @@ class Synapse(Node):
 
     One step of delay: a spike sent at step t is integrated at t+1. scale: current units per unit of the float model. signs:
     "mixed", even weights in [-256, 254]; "split", lists of excitatory and of inhibitory synapses, any weights in [-255, 255].
-    synapses: how many, at most, carry one weight as their sum; these ranges are as many times as wide.
+    synapses: how many, at most, carry one weight as their sum; these ranges are as many times as wide. share: of the layer's
+    inputs, those that this synapse has, where it is one of several parts (`passes.split_fan_in`).
     """
 
     weight: Ints
@@ -40,6 +41,7 @@ class Synapse(Node):
     groups: int = 1
     signs: Signs = "mixed"
     synapses: int = 1
+    share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

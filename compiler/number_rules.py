@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 
 from pumice.compiler import int_nodes as i
+from pumice.compiler.bounds import channel_sums
 from pumice.compiler.ir import Graph, Node, TensorType
 from pumice.compiler.weight_grid import WeightGrid
 from pumice.hwsim.arith import (
@@ -162,7 +163,8 @@ def ranges_hold(graph: Graph, chip: ChipSpec) -> Iterator[str]:
         source = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]].out
         low, high = source.low, source.high
         if isinstance(node, i.Currents):
-            low, high = (sum(getattr(graph.nodes[name].out, end) for name in node.inputs) for end in ("low", "high"))
+            lows, highs = channel_sums(node, graph)
+            low, high = int(lows.min()), int(highs.max())
         if isinstance(node, i.TokenSum):
             half = (1 << max(node.shift, 0)) >> 1
             low, high = (bound * source.shape[-1] + half >> max(node.shift, 0) for bound in (low, high))

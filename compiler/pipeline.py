@@ -26,6 +26,7 @@ from pumice.compiler.passes.lowering.lower_general import LowerGeneral
 from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
 from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
+from pumice.compiler.passes.split_fan_in import SplitFanIn
 from pumice.compiler.program import Program
 from pumice.compiler.spike_rates import measure_rates
 from pumice.compiler.verify import verify
@@ -141,6 +142,7 @@ def balanced(network: Quantized, chip: ChipSpec, options: CompileOptions, watch:
     passes: list[Pass] = [
         MaterializeTokenMasks(options.masks, masks),
         LowerAttention(options.attention_order),
+        SplitFanIn(),
         BalanceDelays(),
     ]
     return run_passes(network.graph, passes, chip, watch)

@@ -80,13 +80,15 @@ def saturate(v: Ints) -> Ints:
 
 def lif_step(u: Ints, v: Ints, a_in: Ints, params: LifParams) -> tuple[Ints, Ints, Bools]:
     """One timestep of a LIF population. u, v, a_in: any common shape; returns the new u, v and the spikes."""
-    u = wrap_current(decay(u, params.du + 1) + (a_in << MEMBRANE_SHIFT))
+    current = a_in << MEMBRANE_SHIFT
+    u = wrap_current(current if params.du == NO_CURRENT_MEMORY else decay(u, params.du + 1) + current)
     threshold = params.vth << MEMBRANE_SHIFT
     late = params.reset in ("next", "both")
     owed = threshold * beyond(v, threshold, params.inclusive) if late else 0
     v = saturate(decay(v, params.dv) + u + params.bias - owed)
     spikes = beyond(v, threshold, params.inclusive)
-    return u, saturate(after_spikes(v, spikes, owed, threshold, params.reset, 0)), spikes
+    after = after_spikes(v, spikes, owed, threshold, params.reset, 0)
+    return u, after if params.reset in ("hard", "next") else saturate(after), spikes
 
 
 def after_spikes(

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from pumice.errors import InputError
 from pumice.progress import Progress, no_progress
+from pumice.runtime.per_core.run import PerCore
 from pumice.runtime.reference import Reference
 from pumice.runtime.result import Backend
 
 BACKENDS = ("reference", "lava", "loihi2")
 
 
-def make_backend(name: str, progress: Progress = no_progress) -> Backend:
-    """A backend; `progress` is told how far a run is. Raises InputError for an unknown name; a backend whose package is
-    missing says so when it runs."""
+def make_backend(name: str, progress: Progress = no_progress, per_core: bool = False) -> Backend:
+    """A backend; `progress` is told how far a run is. per_core: as the program is mapped, each core from what reaches it. Raises
+    InputError for an unknown name, or one that does not run core by core; a backend whose package is missing says so when it
+    runs."""
+    if per_core and name == "loihi2":
+        raise InputError("--per-core: the loihi2 backend leaves cores to Lava", "use --backend reference or lava")
     if name == "reference":
-        return Reference(progress=progress)
+        return PerCore(progress) if per_core else Reference(progress=progress)
     if name == "lava":
         from pumice.runtime.lava_backend import LavaBackend
 
-        return LavaBackend(progress=progress)
+        return LavaBackend(progress=progress, per_core=per_core)
     if name == "loihi2":
         from pumice.runtime.loihi2_backend import Loihi2Backend
 

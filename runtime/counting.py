@@ -127,7 +127,7 @@ def _add_layer_estimates(
     sums: dict[str, Floats], run: Counting, group: Group, node: i.Synapse, part: Slice, program: Program
 ) -> None:
     x = run.values[node.inputs[0]]
-    share = part.neurons / int(np.prod(group.extent))
+    share = node.share * part.neurons / int(np.prod(group.extent))
     dense = counters.dense_operations(node.weight.shape, int(np.prod(node.out.shape[1:]))) * share
     payload = (x != 0) if holds_reals(node.inputs[0], program.graph.nodes) else x
     sums["dense"] += x.shape[1] * dense

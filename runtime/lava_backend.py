@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from pumice.compiler.program import Program
 from pumice.errors import BackendUnavailable, InputError
 from pumice.progress import Progress, no_progress
+from pumice.runtime.lava_core_job import CoreJob, allocate_vectors, collect_vectors, core_files
 from pumice.runtime.lava_job import Job, SynapseProcess, allocate, check_widths, collect, files
 from pumice.runtime.lava_watchdog import run_worker
+from pumice.runtime.per_core.network import core_network
+from pumice.runtime.per_core.run import played
 from pumice.runtime.reference import input_frames, mask_schedule
 from pumice.runtime.result import RunResult
 
@@ -28,11 +31,13 @@ from pumice.runtime.result import RunResult
 @dataclass(frozen=True)
 class LavaBackend:
     """timeout_s: a network that makes no progress for so many seconds is ended with a RunError. synapse: which stock
-    Process computes synaptic currents, "sparse" or the much slower "conv". progress: told steps done and in all."""
+    Process computes synaptic currents, "sparse" or the much slower "conv". progress: told steps done and in all. per_core: one
+    Process for each core of the program, which computes its slices from the spikes that reach it; not the stock ones."""
 
     timeout_s: float = 60.0
     synapse: SynapseProcess = "sparse"
     progress: Progress = no_progress
+    per_core: bool = False
 
     def __post_init__(self) -> None:
         if not self.timeout_s > 0:
@@ -45,6 +50,8 @@ class LavaBackend:
     ) -> RunResult:
         """See `runtime.result.Backend`. Raises BackendUnavailable without Lava, RunError where the network fails."""
         check_lava()
+        if self.per_core:
+            return self.stream_cores(program, inputs, masks, record)
         return self.stream(program, inputs, masks, record, hardware=False)
 
     def stream(
@@ -60,6 +67,20 @@ class LavaBackend:
             allocate(job)
             run_worker(job, Path(folder), self.timeout_s, self.progress)
             return collect(job)
+
+    def stream_cores(
+        self, program: Program, inputs: NDArray[Any], masks: NDArray[np.bool_] | None, record: bool
+    ) -> RunResult:
+        """Run samples through the cores of a program, in a worker process."""
+        graph, frames = program.graph, input_frames(program.graph, inputs)
+        check_widths(graph)
+        schedule, network = mask_schedule(graph, masks, frames.shape[1]), core_network(graph, program.mapping)
+        sources = {node.name: played(node, frames, schedule) for node in network.sources}
+        with tempfile.TemporaryDirectory(prefix="pumice-lava-") as folder:
+            job = CoreJob(network, sources, core_files(network, record, Path(folder)))
+            allocate_vectors(job)
+            run_worker(job, Path(folder), self.timeout_s, self.progress)
+            return collect_vectors(job, record)
 
 
 def check_lava() -> None:

@@ -14,7 +14,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.passes.balance_delays import depths
 from pumice.errors import RunError
-from pumice.runtime.recording import further, record_dtype, recorded
+from pumice.runtime.recording import needed, record_dtype, recorded, result_of
 from pumice.runtime.result import RunResult
 
 SynapseProcess = Literal["sparse", "conv"]
@@ -53,9 +53,7 @@ def check_widths(graph: Graph) -> None:
 
 def files(graph: Graph, record: bool, folder: Path) -> dict[str, Path]:
     """A file for each node whose frames make up the result: the read-out, live masks and, if asked for, layers that spike."""
-    kept = {node.name for node in recorded(graph)} if record else set()
-    names = [n.name for n in graph.nodes.values() if isinstance(n, i.Readout | i.LiveMask) or n.name in kept]
-    return {name: folder / f"{index}.npy" for index, name in enumerate(names)}
+    return {name: folder / f"{index}.npy" for index, name in enumerate(needed(graph, record))}
 
 
 def allocate(job: Job) -> None:
@@ -70,18 +68,9 @@ def collect(job: Job) -> RunResult:
     """The result of a finished job."""
     graph = job.graph
     values = {name: frames_of(job, graph.nodes[name], path) for name, path in job.records.items()}
-    readout = graph.nodes[graph.output]
-    assert isinstance(readout, i.Readout)
-    total = values[readout.name][-1].astype(np.int64)
-    return RunResult(
-        outputs=total,
-        logits=total * readout.scale,
-        spikes={node.name: values[node.name] for node in recorded(graph) if node.name in values},
-        named=further(graph, values),
-        masks={
-            node.name: mask_of(job, node, values) for node in graph.nodes.values() if isinstance(node, i.MaskSource)
-        },
-    )
+    masks = {node.name: mask_of(job, node, values) for node in graph.nodes.values() if isinstance(node, i.MaskSource)}
+    record = all(node.name in values for node in recorded(graph))
+    return result_of(graph, values, masks, record)
 
 
 def mask_of(job: Job, node: Node, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pumice.errors import RunError
 from pumice.progress import Progress, no_progress
+from pumice.runtime.lava_core_job import CoreJob
 from pumice.runtime.lava_job import Job
 
 GRACE_S = 3.0
@@ -28,7 +29,7 @@ class WorkerTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def run_worker(job: Job, folder: Path, timeout_s: float, progress: Progress = no_progress) -> None:
+def run_worker(job: Job | CoreJob, folder: Path, timeout_s: float, progress: Progress = no_progress) -> None:
     """Run a job to its end, with `folder` for the files in between.
 
     Raises RunError when the worker fails, or shows no sign of life for `timeout_s` seconds.

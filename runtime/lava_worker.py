@@ -56,9 +56,11 @@ def run(job: Any, progress: Path) -> None:
     from lava.magma.core.run_conditions import RunSteps
 
     from pumice.runtime.lava_build import build
+    from pumice.runtime.lava_core_build import build_cores
+    from pumice.runtime.lava_core_job import CoreJob
     from pumice.runtime.lava_discovery import searched_once
 
-    readout = build(job)
+    readout = build_cores(job) if isinstance(job, CoreJob) else build(job)
     write_atomically(progress, b"compiling")
     signal.signal(signal.SIGCHLD, lambda number, frame: check_children(readout, number, frame))
     with searched_once():

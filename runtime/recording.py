@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import origin
 from pumice.compiler.ir import Graph, Node
+from pumice.hwsim.counters import CountTable
+from pumice.runtime.result import RunResult
 
 
 def recorded(graph: Graph) -> list[Node]:
@@ -46,3 +48,31 @@ def further(graph: Graph, totals: Mapping[str, NDArray[Any]]) -> dict[str, NDArr
     if len(graph.ends) == 1:
         return {}
     return {name: totals[node.name][-1].astype(np.int64) for name, node in readouts(graph)}
+
+
+def result_of(
+    graph: Graph,
+    values: Mapping[str, NDArray[Any]],
+    masks: Mapping[str, NDArray[np.bool_]],
+    record: bool,
+    counts: CountTable | None = None,
+) -> RunResult:
+    """What a run gives. values: frames [T, B, …] of the read-outs, and where recorded of the layers."""
+    readout = graph.nodes[graph.output]
+    assert isinstance(readout, i.Readout)
+    total = values[readout.name][-1].astype(np.int64)
+    kept = recorded(graph) if record else []
+    return RunResult(
+        outputs=total,
+        logits=total * readout.scale,
+        spikes={node.name: values[node.name].astype(record_dtype(node), copy=False) for node in kept},
+        masks=masks,
+        counts=counts,
+        named=further(graph, values),
+    )
+
+
+def needed(graph: Graph, record: bool) -> list[str]:
+    """The nodes whose frames make up a result: read-outs, live masks and, if asked for, layers that spike."""
+    kept = {node.name for node in recorded(graph)} if record else set()
+    return [n.name for n in graph.nodes.values() if isinstance(n, i.Readout | i.LiveMask) or n.name in kept]

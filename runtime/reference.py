@@ -16,7 +16,7 @@ from pumice.compiler.walk import batches, graded_frames, walk
 from pumice.errors import InputError
 from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counting, count_samples, merged
-from pumice.runtime.recording import further, record_dtype, recorded
+from pumice.runtime.recording import result_of
 from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
 
@@ -45,18 +45,9 @@ class Reference:
 
     def _run_batch(self, program: Program, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool) -> RunResult:
         values, active = walk(program.graph, frames, schedule)
-        readout = program.graph.nodes[program.graph.output]
-        assert isinstance(readout, i.Readout)
-        total = values[readout.name][-1]
-        kept = recorded(program.graph) if record else []
-        return RunResult(
-            outputs=total,
-            logits=total * readout.scale,
-            spikes={node.name: values[node.name].astype(record_dtype(node)) for node in kept},
-            masks={n.name: values[n.name].astype(np.bool_) for n in mask_nodes(program)},
-            counts=count_samples(program, Counting(values, active)) if self.counts else None,
-            named=further(program.graph, values),
-        )
+        masks = {node.name: values[node.name].astype(np.bool_) for node in mask_nodes(program)}
+        counts = count_samples(program, Counting(values, active)) if self.counts else None
+        return result_of(program.graph, values, masks, record, counts)
 
 
 def input_frames(graph: Graph, samples: NDArray[Any]) -> Ints:

@@ -39,6 +39,13 @@ def run_command(
     backend: Annotated[str, typer.Option(help=f"One of {', '.join(BACKENDS)}, float.")] = "reference",
     masks: Annotated[Path | None, typer.Option(help="Routing schedule [samples, blocks, T, N] in a .npy file.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Also store every layer's spikes.")] = False,
+    per_core: Annotated[
+        bool,
+        typer.Option(
+            "--per-core",
+            help="Run the program as it is mapped, core by core; on lava with one Lava Process for each core.",
+        ),
+    ] = False,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -55,19 +62,28 @@ def run_command(
     """
     check_output(output, ".npz")
     schedule = None if masks is None else read_array(masks).astype(np.bool_)
+    if backend == "float" and per_core:
+        raise InputError("--per-core: a model that runs in float is on no cores", "use --backend reference or lava")
     if backend == "float":
         found = float_arrays(program, input, schedule, record, reading, named=from_ is not None)
     else:
-        found = _program_arrays(program, input, schedule, record, backend, reading)
+        found = _program_arrays(program, input, schedule, record, backend, reading, per_core)
     if json is not None and found.facts is None:
-        other = "" if backend == "float" else ", or use --backend reference"
-        raise InputError(f"the {backend} backend does not count", f"leave out --json{other}")
+        other = "" if backend == "float" else ", or use --backend reference" + " without --per-core" * per_core
+        how = f"the {backend} backend" + " core by core" * per_core
+        raise InputError(f"{how} does not count", f"leave out --json{other}")
     write_json(json, found.facts)
     _write(output, found, record)
 
 
 def _program_arrays(
-    program: Path, where: str, masks: NDArray[np.bool_] | None, record: bool, backend: str, reading: Reading | None
+    program: Path,
+    where: str,
+    masks: NDArray[np.bool_] | None,
+    record: bool,
+    backend: str,
+    reading: Reading | None,
+    per_core: bool,
 ) -> RunArrays:
     """Runs an artifact, which holds its reading."""
     if reading is not None:
@@ -75,7 +91,7 @@ def _program_arrays(
     given = read_samples(where).inputs
     with progress_bar(f"running on {backend}") as progress:
         made = read_artifact(program)
-        result = make_backend(backend, progress).run(made, given, masks, record)
+        result = make_backend(backend, progress, per_core).run(made, given, masks, record)
     ends: dict[str, NDArray[Any]] = {"output": result.outputs, "logits": result.logits}
     for name, node in readouts(made.graph) if result.named else ():
         ends |= {name: result.named[name], f"{name}.logits": result.named[name] * node.scale}

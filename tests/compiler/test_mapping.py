@@ -68,7 +68,7 @@ def test_a_layer_that_cannot_fit_is_named_with_used_and_limit(compiled: Callable
 
 def test_a_network_larger_than_the_system_is_refused(compiled: Callable[..., Program]) -> None:
     program = compiled()
-    with pytest.raises(DoesNotFit, match=r"the whole network \(\d+ cores\): chips \d+/1"):
+    with pytest.raises(DoesNotFit, match=r"the whole network \(at least \d+ cores\): chips for its neurons \d+/1"):
         on_cores(program.graph, replace(program.chip, neurons_per_core=100, usable_cores_per_chip=4, max_chips=1))
 
 

@@ -57,7 +57,7 @@ def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[
     where one has no free core or would hold too many synapses. Raises DoesNotFit beyond the chips allowed."""
     runs = list(_runs(synapses, chip))
     if len(runs) > chip.max_chips:
-        hint = "allow more chips, or use fewer weight bits, a lower retention or pruned weights"
+        hint = f"allow {len(runs):,} chips, or use fewer weight bits, a lower retention or pruned weights"
         raise DoesNotFit("chips", len(runs), chip.max_chips, f"the whole network ({len(synapses):,} cores)", hint)
     sites = [site for n in range(len(runs)) for site in chips(n)]
     size = chip.usable_cores_per_chip
