@@ -64,6 +64,7 @@ def placement_dict(row: Row, ablated: bool = False) -> dict[str, Any]:
         "messages": score.messages,
         "cores": len(mapping.cores),
         "chips": mapping.chips,
+        "binding": row.shares["binding"],
         "binding_mean": row.shares["binding_mean"],
         **timed,
     }

@@ -10,6 +10,7 @@ from typing import get_args
 from pumice.compiler.ir import Graph
 from pumice.compiler.mapping.axons import checked_axons
 from pumice.compiler.mapping.fill import Caps
+from pumice.compiler.mapping.fit import check_fit
 from pumice.compiler.mapping.mapped import Mapped, best, placed
 from pumice.compiler.mapping.mapper import candidates
 from pumice.compiler.mapping.placing.methods import Placement
@@ -50,7 +51,7 @@ class Comparison:
 
 def compare(graph: Graph, chip: ChipSpec, rates: Rates, progress: Progress = no_progress) -> Comparison:
     """All methods on a balanced graph. rates: per stream the messages of each neuron [C, P] per sample. What several methods
-    share is computed once, and counts in the seconds of each."""
+    share is computed once, and counts in the seconds of each. Raises DoesNotFit where no method can succeed."""
     bases = {"mtkahypar": _base(graph, chip, rates, "mtkahypar"), "pumice": _base(graph, chip, rates, "pumice")}
     bases |= dict.fromkeys(OF_THE_FIELD, _base(graph, chip, rates, "sequential"))
     rows, ablation = [], []
@@ -64,7 +65,7 @@ def compare(graph: Graph, chip: ChipSpec, rates: Rates, progress: Progress = no_
 
 
 def map_by(method: MappingMethod, graph: Graph, chip: ChipSpec, rates: Rates) -> Row:
-    """One method alone, as `compare` has it."""
+    """One method alone, as `compare` has it. Raises DoesNotFit where no method can succeed."""
     return _row(method, _base(graph, chip, rates, method), None)
 
 
@@ -73,7 +74,8 @@ Made = tuple[Mapped | DoesNotFit, float]
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """Mappings that several methods start from, made once for the same caps. begun: seconds to get the network ready."""
+    """Mappings that several methods start from, made once for the same caps. begun: seconds to get the network ready and to
+    check that it can fit at all."""
 
     network: Network
     begun: float
@@ -104,6 +106,7 @@ def _timed(make: Callable[[Caps], Mapped], caps: Caps) -> Made:
 def _base(graph: Graph, chip: ChipSpec, rates: Rates, method: MappingMethod) -> Base:
     started = time.perf_counter()
     network = network_of(graph, chip)
+    check_fit(network)
     begun = time.perf_counter() - started
     return Base(network, begun, lambda caps: best(candidates(network, rates, method, caps)))
 

@@ -21,6 +21,7 @@ from pumice.runtime.cli.map_tables import print_comparison, print_mapping
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import takes_reading
 from pumice.runtime.inspection import kind_of
+from pumice.runtime.mapping_picture import draw_mapping
 from pumice.runtime.mapping_report import comparison_dict, mapping_dict
 from pumice.runtime.mapping_source import Stages, ToMap, limited, measured, network_to_map
 from pumice.runtime.model_sources import ModelSource, network_and_samples
@@ -49,12 +50,16 @@ def map_command(
     masks: Annotated[
         str, typer.Option(help="Routing masks of a network: static, live, given or off; by default live.")
     ] = "",
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the cores and the load of every link, as a .png file.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Also write everything, as JSON.")] = None,
     reading: Reading | None = None,
 ) -> None:
     """Cut a network into cores and place them; show what it takes, what its messages travel, and how other methods compare."""
-    if output is not None:
-        check_output(output, ".pumice")
+    for path, suffix in ((output, ".pumice"), (picture, ".png")):
+        if path is not None:
+            check_output(path, suffix)
     options = CompileOptions(masks=masks or "live", reading=reading, mapping=method)  # type: ignore[arg-type]
     stages = Stages()
     given = _given(_Where(file, model, calibration, chip, max_chips, bool(masks or reading)), options, stages)
@@ -66,6 +71,8 @@ def map_command(
         write_json(json, values | ({} if compared is None else comparison_dict(compared)))
         if output is not None:
             write_artifact(program, output)
+        if picture is not None:
+            draw_mapping(picture, program, row.mapped.link_loads(given.chip), f"{model or file}, mapped by {method}")
     if compared is not None:
         print_comparison(compared, console())
     if row.refused is not None:

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from pumice.compiler.mapping.comparison import Comparison, Row
 
-COLUMNS = ("method", "spike hops", "crossings", "busiest link", "messages", "cores", "chips", "seconds", "binding use")
+COUNTS = ("method", "spike hops", "crossings", "busiest link", "messages", "cores", "chips")
+COLUMNS = (*COUNTS, "seconds", "binding use", "but last")
 
 
 def print_mapping(values: Mapping[str, Any], out: Console) -> None:
@@ -53,11 +54,20 @@ def _layer_table(layers: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def print_comparison(compared: Comparison, out: Console) -> None:
-    """Every method, and below it the field's placements on the partition of Pumice."""
+    """Every method, and below it the field's placements on the partition of Pumice. The last column: mean use of the binding
+    limit without last cores, see `mapping.shares`."""
     out.print("\nevery method, figures per sample")
     out.print(_comparison_table(compared.rows, COLUMNS))
+    _print_refusals(compared.rows, out)
     out.print("\nplacements of the field on the partition of pumice")
-    out.print(_comparison_table(compared.ablation, COLUMNS[:-2]))
+    out.print(_comparison_table(compared.ablation, COUNTS))
+    _print_refusals(compared.ablation, out)
+
+
+def _print_refusals(rows: Iterable[Row], out: Console) -> None:
+    for row in rows:
+        if row.refused is not None:
+            out.print(f"{row.method}: {row.refused} — {row.refused.hint}", soft_wrap=True)
 
 
 def _comparison_table(rows: Iterable[Row], columns: tuple[str, ...]) -> Table:
@@ -71,8 +81,9 @@ def _comparison_table(rows: Iterable[Row], columns: tuple[str, ...]) -> Table:
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.mapped is None:
-        return (f"{row.refused}", *[""] * 5, f"{row.seconds:.2f}", "")
+        return ("refused", *[""] * 5, f"{row.seconds:.2f}", "", "")
     score, mapping = row.mapped.score, row.mapped.mapping
     figures = (score.spike_hops, score.crossings, score.max_link_load, score.messages)
-    cores = (f"{len(mapping.cores):,}", f"{mapping.chips:,}")
-    return (*(f"{value:,.0f}" for value in figures), *cores, f"{row.seconds:.2f}", f"{row.shares['binding_mean']:.1%}")
+    cores = (f"{len(mapping.cores):,}", f"{mapping.chips:,}", f"{row.seconds:.2f}")
+    use = (f"{row.shares[key]:.1%}" for key in ("binding", "binding_mean"))
+    return (*(f"{value:,.0f}" for value in figures), *cores, *use)
