@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pumice.compiler.program import Program
 from pumice.errors import BackendUnavailable, InputError
 from pumice.progress import Progress, no_progress
-from pumice.runtime.lava_core_job import CoreJob, allocate_vectors, collect_vectors, core_files
+from pumice.runtime.lava_core_job import CoreJob, allocate_vectors, check_ports, collect_vectors, core_files
 from pumice.runtime.lava_job import Job, SynapseProcess, allocate, check_widths, collect, files
 from pumice.runtime.lava_watchdog import run_worker
 from pumice.runtime.per_core.network import core_network
@@ -75,6 +75,7 @@ class LavaBackend:
         graph, frames = program.graph, input_frames(program.graph, inputs)
         check_widths(graph)
         schedule, network = mask_schedule(graph, masks, frames.shape[1]), core_network(graph, program.mapping)
+        check_ports(network)
         sources = {node.name: played(node, frames, schedule) for node in network.sources}
         with tempfile.TemporaryDirectory(prefix="pumice-lava-") as folder:
             job = CoreJob(network, sources, core_files(network, record, Path(folder)))

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pumice.errors import UnsupportedNode
-from pumice.hwsim.lava.cores import PORTS, Core
+from pumice.hwsim.lava.cores import Core
 from pumice.hwsim.lava.wiring import FrameSource, Recorder
 from pumice.runtime.lava_core_job import CoreJob
 from pumice.runtime.lava_network import batches
@@ -15,8 +14,7 @@ from pumice.runtime.per_core.units import Unit
 
 
 def build_cores(job: CoreJob) -> Any:
-    """The Processes of a job, connected; returns one that sends the read-out, by which Lava runs them all. Raises UnsupportedNode
-    for a core that more others send to than a Process has ports."""
+    """The Processes of a job, connected; returns one that sends the read-out, by which Lava runs them all."""
     sizes = {unit.name: unit.size for unit in job.network.units}
     sizes |= {name: int(np.prod(frames.shape[2:])) for name, frames in job.sources.items()}
     cores = {unit.name: _core(unit, sizes) for unit in job.network.units}
@@ -32,11 +30,6 @@ def build_cores(job: CoreJob) -> Any:
 
 
 def _core(unit: Unit, sizes: dict[str, int]) -> Core:
-    if len(unit.links) > PORTS:
-        raise UnsupportedNode(
-            f"{unit.name}: {len(unit.links)} cores and sources send to it, its Lava Process has {PORTS} ports",
-            "use larger cores, or --backend reference --per-core",
-        )
     inputs = [None if link.source == unit.name else sizes[link.source] for link in unit.links]
     return Core(work=unit, inputs=inputs, size=unit.size, name=unit.name)
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
+from pumice.errors import UnsupportedNode
+from pumice.hwsim.lava import CORE_PORTS
 from pumice.runtime.per_core.network import CoreNetwork
 from pumice.runtime.per_core.run import assembled, masks_of
 from pumice.runtime.recording import needed, result_of
@@ -37,6 +39,16 @@ class CoreJob:
     def steps(self) -> int:
         """Time steps until the last frame of the last sample has left every unit."""
         return self.network.steps(self.samples)
+
+
+def check_ports(network: CoreNetwork) -> None:
+    """Raises UnsupportedNode for a core to which more others send than a Process has ports."""
+    for unit in network.units:
+        if len(unit.links) > CORE_PORTS:
+            raise UnsupportedNode(
+                f"{unit.name}: {len(unit.links)} cores and sources send to it, a Lava Process of a core has {CORE_PORTS} ports",
+                "map to larger cores, or use --backend reference --per-core",
+            )
 
 
 def core_files(network: CoreNetwork, record: bool, folder: Path) -> dict[str, Path]:

@@ -45,7 +45,7 @@ def stored(fan: Fan, chip: ChipSpec, channels: Ints, positions: int, weight: int
     if fan.targets is None:
         return Stored("products", 0, 0, neurons, 0)
     bits = weight + fan.delay.bit_length()
-    synapses = int(fan.per_channel.sum())
+    synapses = int(fan.per_channel[:, (fan.targets >= 0).any(axis=1)].sum())  # at a border some taps join nothing
     if chip.synapse_prefix_bits is None:  # what is known of the format: that it holds the weights
         return Stored("weights alone", -(-synapses * bits // WORD_BITS), 0, neurons, synapses)
     lists, width = fan_lists(fan, channels), len(channels) * positions

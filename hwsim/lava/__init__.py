@@ -5,3 +5,7 @@ it looks for a model, so a file here holds nothing but classes. The meaning of e
 
 A Process that trails the input by `lag` steps sees frame t of sample k at time step `lag + k * timesteps + t + 1`.
 """
+
+CORE_PORTS = (
+    64  # of a `cores.Core`: Lava asks a model for all its ports at once; one that is not connected takes no time
+)

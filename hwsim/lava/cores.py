@@ -16,9 +16,10 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
+from pumice.hwsim.lava import CORE_PORTS
+
 INPUTS = LavaPyType(PyInPort.VEC_DENSE, np.int32)
 OUTPUTS = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-PORTS = 64  # Lava asks a model for all its ports at once; one that is not connected takes no time
 
 
 class Work(Protocol):
@@ -33,7 +34,7 @@ class Core(AbstractProcess):
 
     def __init__(self, *, work: Work, inputs: Sequence[int | None], size: int, name: str) -> None:
         super().__init__(work=work, inputs=list(inputs), size=size, name=name)
-        for index in range(PORTS):
+        for index in range(CORE_PORTS):
             held = inputs[index] if index < len(inputs) else None
             setattr(self, f"x{index}", InPort(shape=(held or 1,)))
         self.out = OutPort(shape=(size,))
@@ -46,6 +47,9 @@ class PyCore(PyLoihiProcessModel):
     """Cores send before they receive, so that two that read each other never wait for each other."""
 
     out: PyOutPort = OUTPUTS
+    vars().update(
+        {f"x{index}": INPUTS for index in range(CORE_PORTS)}
+    )  # Lava looks for ports among a class's attributes
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -59,7 +63,3 @@ class PyCore(PyLoihiProcessModel):
             self.buffer if size is None else getattr(self, f"x{index}").recv() for index, size in enumerate(p["inputs"])
         ]
         self.buffer = p["work"].step(self.time_step - 1, [vector[None] for vector in received])[0]
-
-
-for _index in range(PORTS):  # Lava looks for the ports of a model among the attributes of its class
-    setattr(PyCore, f"x{_index}", INPUTS)
