@@ -6,8 +6,9 @@ A layer that exceeds a core as a whole is no violation: it is cut. `oversized` t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from pumice.compiler.ir import Change
 from pumice.compiler.mapping.fill import Filler
 from pumice.compiler.mapping.finest import finest
 from pumice.compiler.mapping.needs import needs_of
@@ -76,3 +77,17 @@ def oversized(network: Network) -> list[Oversized]:
             cores = len(Filler(network).fill(pieces))
             found.append(Oversized(name, network.groups[name].neurons.source, tuple(exceeded), len(pieces), cores))
     return found
+
+
+def fit_changes(network: Network) -> list[Change]:
+    """What the log says of layers that no core holds as a whole: one line, with the numbers of all of them."""
+    found = oversized(network)
+    if not found:
+        return []
+    most = max(found, key=lambda layer: layer.exceeded[0][1] / layer.exceeded[0][2])
+    resource, used, limit = most.exceeded[0]
+    text = (
+        f"{len(found)} of {len(network.groups)} layers are larger than a core: most of all {most.layer}, {resource} "
+        f"{used:,}/{limit:,}, which fits on {most.cores:,} cores"
+    )
+    return [Change("fit", most.layer, text, {"layers": [asdict(layer) for layer in found]})]

@@ -62,7 +62,7 @@ def _fits(used: Ints, low: Ints, high: Ints, each: int, most: int, bits: int) ->
 
 def _by(each: int, values: Ints) -> Ints:
     """Sums over each `each` inputs, [O, inputs / each]."""
-    return values.reshape(len(values), -1, each).sum(axis=2)
+    return np.asarray(values.reshape(len(values), -1, each).sum(axis=2))
 
 
 def _end(start: int, totals: list[Ints], most: int, bits: int) -> int:

@@ -147,8 +147,8 @@ def forge_a_type(manifest: dict[str, Any]) -> None:
 EDITS: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (set_format, "artifact format 99, this Pumice reads 2"),
     (widen_threshold, "lif0: threshold 1048576/131071"),
-    (lose_a_core, "neurons are on no core or on two"),
-    (double_a_site, "two cores share a site"),
+    (lose_a_core, r"\d+/\d+ neurons are on no core"),
+    (double_a_site, "core 1: site .* is also that of core 0"),
     (cheapen_a_core, "stored resource counts do not match"),
     (raise_a_limit, "do not match their hash"),
     (forge_a_type, "not a Pumice artifact"),

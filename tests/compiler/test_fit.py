@@ -157,6 +157,16 @@ def test_layers_larger_than_a_core_are_told_with_the_split_that_fits() -> None:
     assert "time_mean" not in told
 
 
+def test_the_log_tells_of_layers_larger_than_a_core() -> None:
+    config = TinySpikformer()
+    chip = replace(load_chip("loihi2"), neurons_per_core=100)
+    made = compile_nir(tiny_spikformer(config), images(config, 8), chip, CompileOptions())
+    (change,) = [change for change in made.graph.log if change.by == "fit"]
+    assert "block.0.fc1_lif, neurons per core 256/100, which fits on 3 cores" in change.text
+    assert len(change.data["layers"]) == int(change.text.split(" of ")[0])
+    assert not [change for change in program().graph.log if change.by == "fit"]
+
+
 def test_a_list_longer_than_an_axons_words_is_illegal_so_its_layer_is_cut() -> None:
     """Eight channels of 8 bits are two words dense; with one word an axon a core may hold fewer of them."""
     stored = {"synapse_prefix_bits": 10, "synapses_per_entry": 60, "index_bits_min": 6, "index_bits_max": 12}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import nir
 import numpy as np
 import pytest
 from general_networks import if_reading, mapped, network, spikes
-from networks import TinySpikformer, images, tiny_spikformer
+from networks import images
 from numpy.typing import NDArray
 from small_graphs import chain, fire
+from split_networks import AXONS, CONFIG, split_spikformer
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import dumps, read_artifact, write_artifact
@@ -27,18 +27,11 @@ from pumice.errors import DoesNotFit
 from pumice.hwsim.spec import ChipSpec, load_chip
 from pumice.runtime.reference import Reference
 
-CONFIG = TinySpikformer(channels=8)
 READING = if_reading("zero", "spike", ">=")
 
 
 def chip_with(name: str = "loihi2", **limits: int | None) -> ChipSpec:
     return replace(load_chip(name), **limits)  # type: ignore[arg-type]
-
-
-@cache
-def spikformer(axons: int | None, masks: str = "static") -> Program:
-    options = CompileOptions(masks=masks)  # type: ignore[arg-type]
-    return compile_nir(tiny_spikformer(CONFIG), images(CONFIG, 8), chip_with(input_axons_per_core=axons), options)
 
 
 def parts_of(program: Program) -> dict[str, list[i.Synapse]]:
@@ -57,8 +50,7 @@ def recorded(program: Program, samples: NDArray[Any]) -> dict[str, NDArray[Any]]
 
 @pytest.mark.parametrize("masks", ["off", "static", "live"])
 def test_every_spike_is_that_of_the_unsplit_program(masks: str) -> None:
-    """A convolution of 8 × 3 × 3 inputs and the read-out's 8 × 16 on cores of 40 axons; attention's own inputs fit."""
-    whole, split = spikformer(None, masks), spikformer(40, masks)
+    whole, split = split_spikformer(None, masks), split_spikformer(AXONS, masks)
     assert not parts_of(whole)
     assert len(parts_of(split)["rpe_conv"]) == 2
     x = images(CONFIG, 20, seed=5)
@@ -67,20 +59,20 @@ def test_every_spike_is_that_of_the_unsplit_program(masks: str) -> None:
     assert all(np.array_equal(wanted[name], found[name]) for name in wanted)
     assert all(wanted[name].any() for name in ("rpe_lif", "logits"))
     assert mapping_problems(split) == []
-    assert max(sum(part.input_axons for part in core) for core in split.mapping.cores) <= 40
+    assert max(sum(part.input_axons for part in core) for core in split.mapping.cores) <= AXONS
 
 
 def test_parts_have_every_weight_once_and_no_source_channel_twice() -> None:
-    whole = spikformer(None).graph.nodes["rpe_conv"]
+    whole = split_spikformer(None).graph.nodes["rpe_conv"]
     assert isinstance(whole, i.Synapse)
-    parts = parts_of(spikformer(40))["rpe_conv"]
+    parts = parts_of(split_spikformer(AXONS))["rpe_conv"]
     assert np.array_equal(sum(part.weight for part in parts), whole.weight)
     assert max(sum(bool(part.weight[:, c].any()) for part in parts) for c in range(whole.weight.shape[1])) == 1
     assert sum(part.share for part in parts) == pytest.approx(1)
 
 
 def test_a_split_layer_is_a_step_later_and_the_log_says_so() -> None:
-    whole, split = spikformer(None), spikformer(40)
+    whole, split = split_spikformer(None), split_spikformer(AXONS)
     layers = [change for change in split.graph.log if change.by == "split-fan-in"]
     assert any("layer rpe_lif: rpe_conv in 2 parts of ≤" in change.text for change in layers)
     assert latency_steps(split.graph) == latency_steps(whole.graph) + len({change.node for change in layers})
@@ -89,7 +81,7 @@ def test_a_split_layer_is_a_step_later_and_the_log_says_so() -> None:
 
 def test_sums_of_parts_cannot_clip() -> None:
     """What the neurons may send holds what their weights and inputs can make at most, worked out input by input."""
-    program = spikformer(40)
+    program = split_spikformer(AXONS)
     for parts in parts_of(program).values():
         for part in parts:
             source, sent = program.graph.nodes[part.inputs[0]].out, program.graph.nodes[f"{part.name}.sums"].out
@@ -103,14 +95,17 @@ def test_sums_of_parts_cannot_clip() -> None:
 
 def test_counts_of_the_dense_layer_do_not_grow_with_its_parts() -> None:
     x = images(CONFIG, 4)
-    counts = [Reference().run(program, x).counts for program in (spikformer(None, "off"), spikformer(40, "off"))]
+    counts = [
+        Reference().run(program, x).counts
+        for program in (split_spikformer(None, "off"), split_spikformer(AXONS, "off"))
+    ]
     dense = [found.per_sample("dense") for found in counts]
     assert dense[0] == pytest.approx(dense[1])
     assert counts[1].per_sample("synops") > counts[0].per_sample("synops")  # the sums' own spikes
 
 
 def test_a_split_program_survives_the_artifact(tmp_path: Path) -> None:
-    program = spikformer(40)
+    program = split_spikformer(AXONS)
     write_artifact(program, tmp_path / "split.pumice")
     assert dumps(read_artifact(tmp_path / "split.pumice")) == dumps(program)
 
@@ -146,7 +141,7 @@ def test_a_chip_without_graded_spikes_refuses_and_says_why() -> None:
 
 
 def test_currents_that_are_summed_channel_by_channel_stay_in_range() -> None:
-    program = spikformer(40)
+    program = split_spikformer(AXONS)
     currents = [node for node in program.graph.nodes.values() if isinstance(node, i.Currents)]
     assert currents
     for node in currents:

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from lava_networks import both_attentions, currents, in_lists, many_delays, odd_samples, odd_shapes
 from networks import TinySpikformer, images
 from numpy.typing import NDArray
+from split_networks import AXONS, CONFIG, split_spikformer
 from stream_networks import every_node
 from stream_networks import samples as stream_samples
 from stream_networks import schedule as stream_schedule
@@ -54,6 +55,10 @@ def compare(
     reference = Reference(counts=False).run(program, samples, masks, record=True)
     assert_same(LavaBackend(**options).run(program, samples, masks, record=True), reference)
     return reference
+
+
+def test_layers_summed_in_parts_equal_the_reference() -> None:
+    compare(split_spikformer(AXONS, "live"), images(CONFIG, 2, seed=7))
 
 
 LIVE = TinySpikformer(pool=True, size=6, retention=0.6)
