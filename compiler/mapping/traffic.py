@@ -99,9 +99,9 @@ class Arrival:
 
 def arrivals(core: Sequence[Slice], network: Network) -> Iterator[Arrival]:
     """Each neuron that reaches a core, once: however many of the core's slices a spike is for, it is one message. A spike that
-    comes to the core ungated comes anyway, so gated streams of the same neurons add nothing to it."""
+    comes to the core ungated and at once comes anyway, so gated or delayed streams of the same neurons add nothing to it."""
     seen: dict[str, list[Ints]] = {}
-    for part, fan, form in sorted(_inputs(core, network), key=lambda row: gates_before(row[1].stream, network.graph)):
+    for part, fan, form in sorted(_inputs(core, network), key=lambda row: hurdles_before(row[1].stream, network.graph)):
         sender = origin(fan.stream, network.graph).name
         neurons = reached_neurons(fan)
         for before in seen.get(sender, ()):
@@ -122,10 +122,12 @@ def reached_neurons(fan: Fan) -> Ints:
     return channel * fan.width + fan.sources[position]
 
 
-def gates_before(name: str, graph: Graph) -> int:
-    """How many routing gates a stream has passed since its neurons: a spike that reaches a core ungated reaches it anyway."""
-    node, gates = graph.nodes[name], 0
-    while isinstance(node, i.TokenGate | i.Delay | i.Reshape | i.Past):
+def hurdles_before(name: str, graph: Graph) -> tuple[int, int]:
+    """(routing gates, timesteps of the user's delays) that a stream has passed since its neurons. Of a spike that reaches a core
+    on several ways, the one with least of them shows all there is: the others lose what is delayed beyond the sample's end."""
+    node, gates, steps = graph.nodes[name], 0, 0
+    while isinstance(node, i.TokenGate | i.Delay | i.Reshape | i.Past | i.Feedback):
         gates += isinstance(node, i.TokenGate)
-        node = graph.nodes[node.inputs[0]]
-    return gates
+        steps += int(node.steps.max()) if isinstance(node, i.Past | i.Feedback) else 0
+        node = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]]
+    return gates, steps
