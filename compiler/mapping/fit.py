@@ -1,6 +1,6 @@
 """The fit check: before anything is mapped, every limit that a network exceeds however it is cut, and what would make it fit.
 
-A layer that exceeds a core as a whole is no violation: it is cut. `oversized` tells of those, and of the split that fits.
+A layer that exceeds a core as a whole is no violation: it is cut. `oversized` tells of those, and of the split that was found for them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _chips(network: Network) -> Iterator[tuple[Violation, str]]:
 def oversized(network: Network, mapping: CoreMapping) -> list[Oversized]:
     """The layers that no core holds as a whole, in program order, with what a mapping made of them."""
     found, slices = [], mapping.slices_of()
-    for name, held in slices.items():
+    for name, held in ((name, slices[name]) for name in network.groups if name in slices):
         channels, positions = network.layouts[name].extent
         whole = [network.slice_of(name, (0, channels), (0, positions))]
         exceeded = sorted(violations(whole, network), key=lambda use: -use[1] / use[2])
