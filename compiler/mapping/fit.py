@@ -1,6 +1,6 @@
 """The fit check: before anything is mapped, every limit that a network exceeds however it is cut, and what would make it fit.
 
-A layer that exceeds a core as a whole is no violation: it is cut. `oversized` tells of those, and of the split that was found for them.
+A layer that exceeds a core as a whole is no violation: it is cut. `oversized` tells of those, and what became of them.
 """
 
 from __future__ import annotations
