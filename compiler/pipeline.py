@@ -135,7 +135,7 @@ def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: W
     graph = balanced(network, chip, options, watch)
     rates = measure_rates(graph, network.calibration[:RATE_SAMPLES])
     mapped = map_network(graph, chip, rates, options.mapping)
-    graph = replace(graph, log=(*graph.log, *fit_changes(network_of(graph, chip))))
+    graph = replace(graph, log=(*graph.log, *fit_changes(network_of(graph, chip), mapped.mapping)))
     return Program(graph, mapped.mapping, chip, options, network.source_hash)
 
 

@@ -1,6 +1,6 @@
 """The fit check: before anything is mapped, every limit that a network exceeds however it is cut, and what would make it fit.
 
-A layer that exceeds a core as a whole is no violation: it is cut. `oversized` tells of those, and of the split that fits.
+A layer that exceeds a core as a whole is no violation: it is cut. `oversized` tells of those, and what became of them.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from pumice.compiler.ir import Change
-from pumice.compiler.mapping.fill import Filler
 from pumice.compiler.mapping.finest import finest
 from pumice.compiler.mapping.needs import needs_of
-from pumice.compiler.mapping.pieces import pieces_of
 from pumice.compiler.mapping.remedies import for_network, for_slice
 from pumice.compiler.mapping.usage import Network, Use, violations
+from pumice.compiler.program import CoreMapping
 from pumice.errors import DoesNotFit, Violation
 
 
 @dataclass(frozen=True)
 class Oversized:
     """A layer that no core holds as a whole. exceeded: the limits, with used and limit, of which the first binds most. pieces: of
-    channels, each as small as memory and axons ask for; cores: the fewest found that hold it alone."""
+    channels that it was cut into; cores: that hold it."""
 
     layer: str
     source: str
@@ -63,31 +62,29 @@ def _chips(network: Network) -> Iterator[tuple[Violation, str]]:
         yield Violation(f"chips for its {what}", chips, chip.max_chips, where), hint
 
 
-def oversized(network: Network) -> list[Oversized]:
-    """The layers that no core holds as a whole, in program order. Raises DoesNotFit for one that cannot be cut to fit."""
-    found = []
-    for name, layout in network.layouts.items():
-        channels, positions = layout.extent
-        if channels * positions == 0:
-            continue
+def oversized(network: Network, mapping: CoreMapping) -> list[Oversized]:
+    """The layers that no core holds as a whole, in program order, with what a mapping made of them."""
+    found, slices = [], mapping.slices_of()
+    for name, held in ((name, slices[name]) for name in network.groups if name in slices):
+        channels, positions = network.layouts[name].extent
         whole = [network.slice_of(name, (0, channels), (0, positions))]
         exceeded = sorted(violations(whole, network), key=lambda use: -use[1] / use[2])
         if exceeded:
-            pieces = pieces_of(network, name)
-            cores = len(Filler(network).fill(pieces))
-            found.append(Oversized(name, network.groups[name].neurons.source, tuple(exceeded), len(pieces), cores))
+            pieces, cores = {part.channels for _, part in held}, {core for core, _ in held}
+            source = network.groups[name].neurons.source
+            found.append(Oversized(name, source, tuple(exceeded), len(pieces), len(cores)))
     return found
 
 
-def fit_changes(network: Network) -> list[Change]:
+def fit_changes(network: Network, mapping: CoreMapping) -> list[Change]:
     """What the log says of layers that no core holds as a whole: one line, with the numbers of all of them."""
-    found = oversized(network)
+    found = oversized(network, mapping)
     if not found:
         return []
     most = max(found, key=lambda layer: layer.exceeded[0][1] / layer.exceeded[0][2])
     resource, used, limit = most.exceeded[0]
     text = (
-        f"{len(found)} of {len(network.groups)} layers are larger than a core: most of all {most.layer}, {resource} "
-        f"{used:,}/{limit:,}, which fits on {most.cores:,} cores"
+        f"{len(found)} of {len(network.groups)} layers are larger than a core and were cut: most of all {most.layer}, "
+        f"{resource} {used:,}/{limit:,}, on {most.cores:,} cores"
     )
     return [Change("fit", most.layer, text, {"layers": [asdict(layer) for layer in found]})]
