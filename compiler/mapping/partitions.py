@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from pumice.compiler.mapping.fill import Caps, Filler, neurons_of, slices_in
 from pumice.compiler.mapping.order import by_index, in_columns, in_program_order
 from pumice.compiler.mapping.pieces import Item, pieces_of
+from pumice.compiler.mapping.thrift import thrifty
 from pumice.compiler.mapping.usage import Network
 from pumice.compiler.program import Slice
 
 Cores = tuple[tuple[Slice, ...], ...]
 SMALL = 64  # cores up to which columns are tried too: larger networks' layers fill whole tiles by themselves
-SEGMENTS = (2, 8)  # cores that a segment of columns may take
+SEGMENTS = ((0, 8), (16, 2))  # from so many cores on, segments of columns that take so many
 
 
 def layer_by_layer(network: Network, caps: Caps) -> Cores:
@@ -24,12 +25,12 @@ def layer_by_layer(network: Network, caps: Caps) -> Cores:
 
 def packed(network: Network, caps: Caps) -> Iterator[Cores]:
     """Pumice's partitions to choose from: layers cut by places, small ones together on a core, as few cores as neurons allow."""
-    groups = {name: pieces_of(network, name) for name in network.groups}
+    groups = thrifty(network, {name: pieces_of(network, name) for name in network.groups})
     first = _fewest(network, caps, list(in_program_order(groups)))
     yield first
     if len(first) > SMALL:
         return
-    for cores in SEGMENTS:
+    for cores in (width for least, width in SEGMENTS if len(first) >= least):
         columns = _fewest(network, caps, list(in_columns(network, groups, cores)))
         if len(columns) <= len(first):
             yield columns
