@@ -20,6 +20,7 @@ from pumice.hwsim.scoring import sample_masks
 
 Floats = NDArray[np.float64]
 Masks = Mapping[str, NDArray[np.bool_]]
+LARGE = 1 << 27  # products of a convolution, for one sample
 MaskSource = Callable[[f.TokenGate, Floats, Masks], NDArray[np.bool_]]
 
 
@@ -170,13 +171,14 @@ def apply(node: Node, inputs: list[Floats], masks: Masks) -> Floats:
 
 
 def conv(x: Floats, weight: Floats, bias: Floats, stride: tuple[int, int], padding: tuple[int, int]) -> Floats:
-    """x: [T, B, C, H, W], tokens [T, B, C, N] or vectors [T, B, C]; weight [O, C, kh, kw]."""
+    """x: [T, B, C, H, W], tokens [T, B, C, N] or vectors [T, B, C]; weight [O, C, kh, kw]. Products of a very large convolution
+    are in float32, as those of the torch model are."""
     missing = 5 - x.ndim  # axes of a map
     images = x.reshape(-1, *x.shape[2:], *[1] * missing)
-    out = (
-        patches(images, (weight.shape[2], weight.shape[3]), stride, padding) @ weight.reshape(weight.shape[0], -1).T
-        + bias
-    )
+    large = x.shape[0] * int(np.prod(images.shape[2:])) * weight.size // (stride[0] * stride[1]) > LARGE
+    dtype = np.float32 if large else np.float64
+    columns = patches(images.astype(dtype, copy=False), (weight.shape[2], weight.shape[3]), stride, padding)
+    out = columns @ weight.reshape(weight.shape[0], -1).T.astype(dtype, copy=False) + bias
     out = np.moveaxis(out, -1, 1)
     return np.ascontiguousarray(out.reshape(*x.shape[:2], *out.shape[1 : 4 - missing]))
 

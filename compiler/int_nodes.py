@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.compiler.ir import Node
+from pumice.compiler.ir import Node, TensorType
 from pumice.hwsim.arith import LifParams, Reset, Signs
 from pumice.hwsim.programmable import NeuronParams
 from pumice.hwsim.scoring import Criterion
@@ -30,7 +30,8 @@ class Synapse(Node):
 
     One step of delay: a spike sent at step t is integrated at t+1. scale: current units per unit of the float model. signs:
     "mixed", even weights in [-256, 254]; "split", lists of excitatory and of inhibitory synapses, any weights in [-255, 255].
-    synapses: how many, at most, carry one weight as their sum; these ranges are as many times as wide.
+    synapses: how many, at most, carry one weight as their sum; these ranges are as many times as wide. share: of the layer's
+    inputs, those that this synapse has, where it is one of several parts (`passes.split_fan_in`).
     """
 
     weight: Ints
@@ -40,6 +41,7 @@ class Synapse(Node):
     groups: int = 1
     signs: Signs = "mixed"
     synapses: int = 1
+    share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +197,7 @@ class SpikeMatmul(Node):
     keys-values      k, v    [C, N], [E, N]    [heads * d, w]   M[c, e] = sum over j of k[c, j] * v[e, j]
     queries-context  q, M                      [E, N]           Y[e, i] = sum over c of q[c, i] * M[c, e]
 
+    A sum beyond what `out` holds saturates: where levels read it, whose thresholds are all within.
     With as many heads as channels, keys-values is SDT-V1's sum over tokens of k ⊙ v, a current for its LIF.
     """
 
@@ -287,6 +290,12 @@ class Readout(Node):
 
     offset: Ints
     scale: float
+
+
+def largest_sum(node: SpikeMatmul, a: TensorType, b: TensorType) -> int:
+    """The largest sum, not shifted, that a product can make of its operands' types."""
+    inner = a.shape[1] if node.pattern in ("scores-values", "keys-values") else a.shape[0] // node.heads
+    return inner * a.high * b.high
 
 
 MaskSource = StaticMask | LiveMask | GivenMask

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import get_args
 
 import numpy as np
 
 from pumice.compiler import int_nodes as i
+from pumice.compiler.bounds import channel_sums
 from pumice.compiler.ir import Graph, Node, TensorType
 from pumice.compiler.weight_grid import WeightGrid
-from pumice.hwsim.arith import ACTIVATION_LIMIT, DECAY_UNITY, MAX_SYNAPSES, STATE_LIMIT, Reset, Signs, shifted
+from pumice.hwsim.arith import (
+    ACTIVATION_LIMIT,
+    DECAY_UNITY,
+    MAX_SYNAPSES,
+    MEMBRANE_SHIFT,
+    STATE_LIMIT,
+    Reset,
+    Signs,
+    shifted,
+)
 from pumice.hwsim.spec import ChipSpec
 
 MAX_LEVELS = 255  # what a recorded level, a byte, holds
@@ -153,7 +163,8 @@ def ranges_hold(graph: Graph, chip: ChipSpec) -> Iterator[str]:
         source = graph.nodes[node.of if isinstance(node, i.Feedback) else node.inputs[0]].out
         low, high = source.low, source.high
         if isinstance(node, i.Currents):
-            low, high = (sum(getattr(graph.nodes[name].out, end) for name in node.inputs) for end in ("low", "high"))
+            lows, highs = channel_sums(node, graph)
+            low, high = int(lows.min()), int(highs.max())
         if isinstance(node, i.TokenSum):
             half = (1 << max(node.shift, 0)) >> 1
             low, high = (bound * source.shape[-1] + half >> max(node.shift, 0) for bound in (low, high))
@@ -168,6 +179,30 @@ def currents_in_range(graph: Graph, chip: ChipSpec) -> Iterator[str]:
             yield f"{at(node)}: worst-case current {magnitude(node.out):,}/{ACTIVATION_LIMIT - 1:,}"
         if isinstance(node, i.Readout) and int(np.abs(node.offset).max(initial=0)) >= STATE_LIMIT:
             yield f"{at(node)}: offset {int(np.abs(node.offset).max()):,}/{STATE_LIMIT - 1:,}"
+
+
+def saturation_unseen(graph: Graph, chip: ChipSpec) -> Iterator[str]:
+    """A product whose sums could exceed its range is read by levels only, all of whose thresholds that range passes."""
+    readers = graph.consumers()
+    for node in graph.nodes.values():
+        if not isinstance(node, i.SpikeMatmul):
+            continue
+        worst = i.largest_sum(node, *(graph.nodes[name].out for name in node.inputs)) << node.shift
+        if worst <= node.out.high:
+            continue
+        for reader in _past_delays(readers[node.name], readers):
+            if not isinstance(reader, i.Levels) or _top(node.out, reader) <= int(reader.thresholds.max(initial=0)):
+                yield f"{at(node)}: sums up to {worst:,}/{node.out.high:,}, and {reader.name} can tell those beyond apart"
+
+
+def _past_delays(found: list[Node], readers: Mapping[str, list[Node]]) -> Iterator[Node]:
+    for node in found:
+        yield from _past_delays(readers[node.name], readers) if isinstance(node, i.Delay) else [node]
+
+
+def _top(current: TensorType, node: i.Levels) -> int:
+    """The least that the largest current brings to a neuron, in the units of its thresholds."""
+    return (current.high << MEMBRANE_SHIFT) + int(node.bias.min(initial=0))
 
 
 def payloads_carried(graph: Graph, chip: ChipSpec) -> Iterator[str]:
@@ -186,5 +221,6 @@ NUMBER_RULES = (
     streams_in_range,
     ranges_hold,
     currents_in_range,
+    saturation_unseen,
     payloads_carried,
 )

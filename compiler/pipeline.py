@@ -17,7 +17,9 @@ from pumice.compiler.importing.nested import flatten
 from pumice.compiler.importing.nir_file import source_digest
 from pumice.compiler.int_nodes import GradedInput
 from pumice.compiler.ir import Change, Graph, Node
+from pumice.compiler.mapping.fit import fit_changes
 from pumice.compiler.mapping.mapper import map_network
+from pumice.compiler.mapping.usage import network_of
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.passes.balance_delays import BalanceDelays
 from pumice.compiler.passes.fold_batchnorm import FoldBatchNorm
@@ -26,6 +28,7 @@ from pumice.compiler.passes.lowering.lower_general import LowerGeneral
 from pumice.compiler.passes.materialize_token_masks import MaterializeTokenMasks, static_masks
 from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
+from pumice.compiler.passes.split_fan_in import SplitFanIn
 from pumice.compiler.program import Program
 from pumice.compiler.spike_rates import measure_rates
 from pumice.compiler.verify import verify
@@ -132,6 +135,7 @@ def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: W
     graph = balanced(network, chip, options, watch)
     rates = measure_rates(graph, network.calibration[:RATE_SAMPLES])
     mapped = map_network(graph, chip, rates, options.mapping)
+    graph = replace(graph, log=(*graph.log, *fit_changes(network_of(graph, chip), mapped.mapping)))
     return Program(graph, mapped.mapping, chip, options, network.source_hash)
 
 
@@ -141,6 +145,7 @@ def balanced(network: Quantized, chip: ChipSpec, options: CompileOptions, watch:
     passes: list[Pass] = [
         MaterializeTokenMasks(options.masks, masks),
         LowerAttention(options.attention_order),
+        SplitFanIn(),
         BalanceDelays(),
     ]
     return run_passes(network.graph, passes, chip, watch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ class Slice:
     """The part of a neuron group that one core holds: channels [c0, c1) at positions [p0, p1), counted along its group's layout.
 
     neurons: in the slice. synapses: stored weights (shared ones once). words: 64-bit words of them, in the cheapest legal
-    format of each input stream. input_axons: axons into the slice. formats: one per input stream.
+    format of each input stream. longest: words of its longest synapse list. input_axons: axons into the slice. formats: one per
+    input stream.
     """
 
     group: str
@@ -28,6 +29,7 @@ class Slice:
     neurons: int
     synapses: int
     words: int
+    longest: int
     input_axons: int
     formats: tuple[str, ...]
 
@@ -48,7 +50,7 @@ class CoreMapping:
 
     cores: tuple[tuple[Slice, ...], ...]
     sites: tuple[Site, ...]
-    layouts: Mapping[str, Layout]
+    layouts: Mapping[str, Layout] = field(compare=False)  # follow from the graph
 
     @property
     def chips(self) -> int:

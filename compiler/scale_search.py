@@ -21,6 +21,7 @@ ROOM = 0.98  # of the grid is filled where that is free to choose: neurons nudge
 WORK = (
     1 << 25
 )  # products by which a scale's error is told: with all outputs of most layers, with some of a very large one
+STRONGEST = 16  # outputs that mostly show that a current could wrap
 FEW = 256  # weights that mostly show that a layer's lie on no grid
 STEP_TOLERANCE = 1e-6  # of the largest weight: float32 weights are multiples of their step no better than this
 
@@ -59,12 +60,14 @@ def scales_by_error(parts: Sequence[Part], grid: WeightGrid, snap: Snap) -> Iter
     those around the largest that fits the weights of all synapses; and then, for where none of these does, of ever coarser ones.
     """
     fitting, exact = fitting_scale(parts, grid), exact_scale(parts, grid)
-    error = judge(parts, grid, fitting)
+    moments = [part.moments() for part in parts]
+    some, stand_for = some_outputs(parts, moments)
+    fits = current_fits(parts, grid, fitting)
     for halving in range(grid.high.bit_length() + 1):
         tried = [*([exact / 2**halving] if exact else []), *(fitting * factor / 2**halving for factor in FACTORS)]
         scales = dict.fromkeys(scale for one in tried if (scale := snap(one)) is not None)
-        errors = {scale: error(scale) for scale in scales}
-        yield from (scale for scale in sorted(errors, key=errors.__getitem__) if errors[scale] < np.inf)
+        errors = {scale: membrane_error(some, moments, grid, scale, stand_for) for scale in scales}
+        yield from (scale for scale in sorted(errors, key=errors.__getitem__) if fits(scale))
 
 
 def fitting_scale(parts: Sequence[Part], grid: WeightGrid) -> float:
@@ -101,21 +104,24 @@ def common_step(values: Floats, least: float) -> float | None:
     return step
 
 
-def judge(parts: Sequence[Part], grid: WeightGrid, typical: float) -> Callable[[float], float]:
-    """What tells a scale's error: `membrane_error`, of very large layers by some of their outputs; infinite where the weights
-    could make the accumulator wrap. typical: any scale, from which the largest current of others is estimated."""
-    moments = [part.moments() for part in parts]
-    some, stand_for = some_outputs(parts, moments)
+def current_fits(parts: Sequence[Part], grid: WeightGrid, typical: float) -> Callable[[float], bool]:
+    """What tells whether weights of a scale cannot make the accumulator wrap. typical: any scale. Rounding all weights takes
+    long, so unrounded ones tell first what surely fits, and the outputs with the most weight what does not."""
+    strongest = [replace(part, weight=_strongest(part.weight)) for part in parts]
     unrounded = sum(part.worst(part.ideal(typical)) + 1 for part in parts) / typical
     rounding = sum(part.rounding(grid) for part in parts)
 
-    def error(scale: float) -> float:
-        surely_fits = unrounded * scale + rounding < ACTIVATION_LIMIT  # weights that are clipped too become no larger
-        if surely_fits or worst(parts, grid, scale) < ACTIVATION_LIMIT:
-            return membrane_error(some, moments, grid, scale, stand_for)
-        return np.inf
+    def fits(scale: float) -> bool:
+        surely = unrounded * scale + rounding < ACTIVATION_LIMIT  # weights that are clipped too become no larger
+        return surely or all(worst(some, grid, scale) < ACTIVATION_LIMIT for some in (strongest, parts))
 
-    return error
+    return fits
+
+
+def _strongest(weight: Floats) -> Floats:
+    """Those of some outputs [O', C / groups, kh, kw] whose weights are largest together."""
+    together = np.abs(weight).reshape(len(weight), -1).sum(axis=1)
+    return np.asarray(weight[np.argsort(-together, kind="stable")[:STRONGEST]])
 
 
 def some_outputs(parts: Sequence[Part], moments: Sequence[Floats]) -> tuple[Sequence[Part], Floats]:

@@ -145,7 +145,9 @@ def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedu
         case i.SpikeAnd():
             return arith.spike_and(inputs[0], inputs[1])
         case i.SpikeMatmul():
-            return arith.spike_matmul(node.pattern, inputs[0], inputs[1], node.heads, node.shift, node.out.high)
+            a, b = inputs
+            bound = i.largest_sum(node, *(graph.nodes[name].out for name in node.inputs))
+            return arith.spike_matmul(node.pattern, a, b, node.heads, node.shift, bound, node.out.high)
         case i.TokenGate():
             return inputs[0] * inputs[1][:, :, None, :]
         case i.StaticMask():

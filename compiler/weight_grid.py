@@ -54,4 +54,4 @@ class WeightGrid:
     def holds(self, weight: Ints) -> bool:
         """Whether all weights are on the grid."""
         low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
-        return self.low * self.step <= low and high <= self.largest and not np.any(weight % self.step)
+        return self.low * self.step <= low and high <= self.largest and not np.any(weight & (self.step - 1))

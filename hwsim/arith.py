@@ -80,13 +80,15 @@ def saturate(v: Ints) -> Ints:
 
 def lif_step(u: Ints, v: Ints, a_in: Ints, params: LifParams) -> tuple[Ints, Ints, Bools]:
     """One timestep of a LIF population. u, v, a_in: any common shape; returns the new u, v and the spikes."""
-    u = wrap_current(decay(u, params.du + 1) + (a_in << MEMBRANE_SHIFT))
+    current = a_in << MEMBRANE_SHIFT
+    u = wrap_current(current if params.du == NO_CURRENT_MEMORY else decay(u, params.du + 1) + current)
     threshold = params.vth << MEMBRANE_SHIFT
     late = params.reset in ("next", "both")
     owed = threshold * beyond(v, threshold, params.inclusive) if late else 0
     v = saturate(decay(v, params.dv) + u + params.bias - owed)
     spikes = beyond(v, threshold, params.inclusive)
-    return u, saturate(after_spikes(v, spikes, owed, threshold, params.reset, 0)), spikes
+    after = after_spikes(v, spikes, owed, threshold, params.reset, 0)
+    return u, after if params.reset in ("hard", "next") else saturate(after), spikes
 
 
 def after_spikes(
@@ -341,8 +343,12 @@ def head_operands(pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int) ->
             raise ValueError(f"unknown attention pattern {pattern!r}")
 
 
-def spike_matmul(pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int, shift: int, bound: int) -> Ints:
-    """One half of attention: products of spikes and counts, summed, shifted left. bound: largest possible sum."""
+def spike_matmul(
+    pattern: str, a: NDArray[Any], b: NDArray[Any], heads: int, shift: int, bound: int, most: int | None = None
+) -> Ints:
+    """One half of attention: products of spikes and counts, summed, shifted left. bound: largest possible sum. most: what
+    the shifted sum saturates at; no addend is negative, so it is the same in any order."""
     left, right = head_operands(pattern, a, b, heads)
     out = exact_matmul(left, right, max(bound, 1)) << shift
+    out = out if most is None or most >= bound << shift else np.minimum(out, most)
     return out.reshape(*out.shape[:-3], -1, out.shape[-1])

@@ -15,13 +15,14 @@ Definitions (all summed over samples, per timestep):
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.hwsim.arith import fan_out
+from pumice.hwsim.flows import Flows, no_flows, summed_flows
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -57,21 +58,22 @@ COUNT_FIELDS = tuple(f.name for f in fields(CountRow) if f.name not in ("layer",
 @dataclass(frozen=True)
 class CountTable:
     """All rows of a run over `samples` samples of `timesteps` steps. mask_bits: routing bits consulted; score_operations:
-    arithmetic of the off-core scorer."""
+    arithmetic of the off-core scorer. flows: the messages between cores, by sender and receiver."""
 
     rows: tuple[CountRow, ...]
     samples: int
     timesteps: int
     mask_bits: int = 0
     score_operations: int = 0
+    flows: Flows = field(default_factory=no_flows)
 
-    def total(self, field: str) -> float:
+    def total(self, count: str) -> float:
         """Sum of one count over layers, cores, steps and samples."""
-        return float(sum(getattr(row, field).sum() for row in self.rows))
+        return float(sum(getattr(row, count).sum() for row in self.rows))
 
-    def per_sample(self, field: str) -> float:
+    def per_sample(self, count: str) -> float:
         """Mean of one count per sample."""
-        return self.total(field) / self.samples
+        return self.total(count) / self.samples
 
 
 def merge_tables(tables: Iterable[CountTable]) -> CountTable:
@@ -87,6 +89,7 @@ def merge_tables(tables: Iterable[CountTable]) -> CountTable:
         tables[0].timesteps,
         sum(t.mask_bits for t in tables),
         sum(t.score_operations for t in tables),
+        summed_flows([t.flows for t in tables]),
     )
 
 
@@ -150,7 +153,7 @@ def layer_sops(
     if groups > 1:
         parts = zip(np.split(x, groups, axis=1), np.split(weight, groups), strict=True)
         counts = [layer_sops(inputs, kernels, stride, padding) for inputs, kernels in parts]
-        return LayerSops(*(sum(getattr(count, field.name) for count in counts) for field in fields(LayerSops)))
+        return LayerSops(*(sum(getattr(count, f.name) for count in counts) for f in fields(LayerSops)))
     grid = (x.shape[2], x.shape[3])
     fan = fan_out((weight != 0).astype(np.int64), grid, stride, padding)
     out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(grid, padding, weight.shape[2:], stride, strict=True)]

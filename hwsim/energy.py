@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from pumice.errors import InputError
-from pumice.hwsim.counters import CountRow, CountTable
+from pumice.hwsim.counters import CountRow, CountTable, Floats
 from pumice.hwsim.data_files import parse_toml, shipped_names, shipped_text
 
 
@@ -51,32 +53,43 @@ def profile_names() -> list[str]:
     return shipped_names("profiles")
 
 
-def load_profile(name: str) -> EnergyProfile:
-    """A shipped profile. Raises InputError for an unknown name."""
+def check_profile(name: str) -> None:
+    """Raises InputError for a name that no shipped profile has."""
     if name not in profile_names():
         raise InputError(f"unknown energy profile {name!r}", f"known: {', '.join(profile_names())}")
+
+
+def load_profile(name: str) -> EnergyProfile:
+    """A shipped profile. Raises InputError for an unknown name."""
+    check_profile(name)
     table = parse_toml(shipped_text("profiles", name))
     terms = {term: table[term].get("pj") for term in TERMS}
     sources = {term: str(table[term]["source"]) for term in TERMS}
     return EnergyProfile(name=name, title=str(table["title"]), sources=sources, **terms)
 
 
-def amounts(row: CountRow) -> dict[str, float]:
-    """What of one row each term of a profile multiplies."""
-    synops = float(row.synops.sum())
+def step_amounts(row: CountRow) -> dict[str, Floats]:
+    """What of one row each term of a profile multiplies, per timestep [T]. Of neurons on a core that is asleep no term: a core
+    without work neither reads nor updates them."""
+    none = np.zeros_like(row.synops)
     return {
-        "mac": float(row.macs.sum()),
-        "synop_dense": synops if row.synapse_kind == "dense" else 0.0,
-        "synop_conv": synops if row.synapse_kind == "conv" else 0.0,
-        "synop_attention": synops if row.synapse_kind == "attention" else 0.0,
-        "neuron_active": float(row.active.sum()),
-        "neuron_idle": float(row.idle.sum() + row.gated.sum()),
-        "spike": float(row.spikes.sum()),
-        "message": float(row.messages.sum()),
-        "hop_ew": float(row.hops_ew.sum()),
-        "hop_ns": float(row.hops_ns.sum()),
-        "hop_chip": float(row.hops_chip.sum()),
+        "mac": row.macs,
+        "synop_dense": row.synops if row.synapse_kind == "dense" else none,
+        "synop_conv": row.synops if row.synapse_kind == "conv" else none,
+        "synop_attention": row.synops if row.synapse_kind == "attention" else none,
+        "neuron_active": row.active,
+        "neuron_idle": row.idle + row.gated,
+        "spike": row.spikes,
+        "message": row.messages,
+        "hop_ew": row.hops_ew,
+        "hop_ns": row.hops_ns,
+        "hop_chip": row.hops_chip,
     }
+
+
+def amounts(row: CountRow) -> dict[str, float]:
+    """What of one row each term of a profile multiplies, over all timesteps."""
+    return {term: float(steps.sum()) for term, steps in step_amounts(row).items()}
 
 
 def row_energy_nj(row: CountRow, profile: EnergyProfile) -> tuple[float, tuple[str, ...]]:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pumice.errors import InputError
+from pumice.hwsim.chip_schema import chip_problems
 from pumice.hwsim.data_files import TomlError, parse_toml, shipped_names, shipped_text
-
-MAY_BE_ZERO = ("graded_bits", "bias_exponent_bits", "max_delay", "crossing_axon_entries")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def chip_names() -> list[str]:
 
 
 def load_chip(name: str) -> ChipSpec:
-    """A shipped chip by name, or a user's own `.toml` by path. Raises InputError naming the first bad entry."""
+    """A shipped chip by name, or a user's own `.toml` by path. Raises InputError naming every bad entry."""
     known = ", ".join(chip_names())
     own = name.endswith(".toml")
     if not own and name not in chip_names():
@@ -98,32 +97,12 @@ def load_chip(name: str) -> ChipSpec:
 
 
 def chip_from_table(table: Mapping[str, Any], where: str) -> ChipSpec:
-    """A specification from its parsed table: `name = "…"`, and per field `{value, source}`; a missing value is null."""
-    wanted = [f for f in fields(ChipSpec) if f.name not in ("name", "sources")]
-    unknown = sorted(set(table) - {f.name for f in wanted} - {"name"})
-    if unknown:
-        raise InputError(f"chip {where}: unknown entry {unknown[0]!r}", f"entries: {', '.join(f.name for f in wanted)}")
-    values = {f.name: _value(table, f.name, "None" in str(f.type), where) for f in wanted}
-    sources = {f.name: str(table[f.name]["source"]) for f in wanted}
-    chip = ChipSpec(name=str(table.get("name", where)), sources=sources, **values)  # type: ignore[arg-type]
-    sites = chip.mesh_columns * chip.mesh_rows * chip.cores_per_tile
-    if sites < chip.usable_cores_per_chip:
-        raise InputError(
-            f"chip {where}: {chip.usable_cores_per_chip} usable cores on a mesh of {sites}", "enlarge the mesh"
-        )
-    return chip
-
-
-def _value(table: Mapping[str, Any], key: str, may_be_null: bool, where: str) -> int | None:
-    entry = table.get(key)
-    if not isinstance(entry, Mapping) or "source" not in entry:
-        raise InputError(
-            f"chip {where}: {key} is missing or has no source", f'write {key} = {{ value = …, source = "…" }}'
-        )
-    value = entry.get("value")
-    if value is None and may_be_null:
-        return None
-    least = 0 if key in MAY_BE_ZERO else 1
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InputError(f"chip {where}: {key} = {value!r}", f"need a whole number >= {least}")
-    return value
+    """A specification from its parsed table: `name = "…"`, and per field `{value, source}`; a missing value is null. Raises
+    InputError with every violation."""
+    wanted = {f.name: "None" in str(f.type) for f in fields(ChipSpec) if f.name not in ("name", "sources")}
+    problems = chip_problems(table, wanted)
+    if problems:
+        raise InputError(f"chip {where}: {'; '.join(problems)}", "every field is described in docs/add-a-chip.md")
+    values = {field: table[field].get("value") for field in wanted}
+    sources = {field: table[field]["source"] for field in wanted}
+    return ChipSpec(name=table.get("name", where), sources=sources, **values)

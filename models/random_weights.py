@@ -22,7 +22,7 @@ Norm = nn.BatchNorm1d | nn.BatchNorm2d
 Spiking = LIF | MultiSpike
 HALVINGS = 12  # of the interval in which a bias is sought
 REACH = 8.0  # standard deviations of a layer's input: that interval's half
-VALUES = 1 << 20  # inputs of a layer that its rate is measured on
+VALUES = 1 << 18  # inputs of a layer that its rate is measured on
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,8 @@ def count_samples(program: Program, run: Counting) -> CountTable:
     rows = [row for core in range(len(program.mapping.cores)) for row in _count_core(program, network, run, core)]
     samples = next(iter(run.values.values())).shape[1]
     bits, operations = _mask_work(program, samples)
-    return CountTable(
-        tuple(add_messages(rows, program, network, run.events)), samples, program.graph.timesteps, bits, operations
-    )
+    counted, flows = add_messages(rows, program, network, run.events)
+    return CountTable(counted, samples, program.graph.timesteps, bits, operations, flows)
 
 
 def merged(tables: list[CountTable]) -> CountTable | None:
@@ -78,7 +77,7 @@ def _count_slice(
 ) -> CountRow:
     group, held = network.groups[part.group], _held(program, part)
     sums = {name: np.zeros(program.graph.timesteps) for name in COUNT_FIELDS}
-    for fan in network.wiring.fans(group, *held):
+    for fan in network.fans_of(part.group, part.channels, part.positions):
         _add_stream(sums, program, run, group, fan)
     for node in group.synapses:
         if isinstance(node, i.SpikeMatmul):
@@ -128,7 +127,7 @@ def _add_layer_estimates(
     sums: dict[str, Floats], run: Counting, group: Group, node: i.Synapse, part: Slice, program: Program
 ) -> None:
     x = run.values[node.inputs[0]]
-    share = part.neurons / int(np.prod(group.extent))
+    share = node.share * part.neurons / int(np.prod(group.extent))
     dense = counters.dense_operations(node.weight.shape, int(np.prod(node.out.shape[1:]))) * share
     payload = (x != 0) if holds_reals(node.inputs[0], program.graph.nodes) else x
     sums["dense"] += x.shape[1] * dense
@@ -138,13 +137,13 @@ def _add_layer_estimates(
 def _add_neurons(
     sums: dict[str, Floats], run: Counting, group: Group, part: Slice, held: Held, asleep: NDArray[np.bool_]
 ) -> None:
-    node, (channels, positions) = group.neurons, (held[0][:, None], held[1])
+    node, (channels, positions) = group.neurons, held
     value = run.values[node.name]
     steps, samples = value.shape[:2]
-    fired = run.events(node.name)[:, channels, positions].sum(axis=(1, 2)).astype(np.float64)
+    fired = run.events(node.name)[:, channels[:, None], positions].sum(axis=(1, 2)).astype(np.float64)
     active = fired
     if node.name in run.active:
-        active = run.active[node.name].reshape(steps, *group.extent)[:, channels, positions].sum(axis=(1, 2))
+        active = run.active[node.name].reshape(steps, *group.extent)[:, channels[:, None], positions].sum(axis=(1, 2))
     off = _off(run, node, held)
     gated = (off & ~asleep[:, :, None, None]).sum(axis=(1, 2, 3)).astype(np.float64)
     sleeping = asleep.sum(axis=1) * float(part.neurons)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,19 @@ from pumice.compiler.mapping.traffic import Arrival, arrivals, owners_of
 from pumice.compiler.mapping.usage import Network
 from pumice.compiler.program import Program
 from pumice.hwsim.counters import CountRow
+from pumice.hwsim.flows import Flows, flows_of
 
 Floats = NDArray[np.float64]
 Events = Callable[[str], NDArray[np.int64]]  # events of each neuron of a stream [T, C, P], summed over samples
 
 
-def add_messages(rows: Iterable[CountRow], program: Program, network: Network, events: Events) -> Iterator[CountRow]:
-    """The rows of all slices, core after core, with their messages and hops. A message for several slices of a core stands in
-    the row of the first that it reaches."""
+def add_messages(
+    rows: Iterable[CountRow], program: Program, network: Network, events: Events
+) -> tuple[tuple[CountRow, ...], Flows]:
+    """The rows of all slices, core after core, with their messages and hops, and who sent them. A message for several slices of a
+    core stands in the row of the first that it reaches."""
     owners, places = owners_of(program.mapping.cores, network), places_of(program.mapping.sites, program.chip)
-    remaining = iter(rows)
+    remaining, done, sending = iter(rows), list[CountRow](), list[_Sent]()
     for index, core in enumerate(program.mapping.cores):
         held = [next(remaining) for _ in core]
         for arrival in arrivals(core, network):
@@ -30,7 +33,34 @@ def add_messages(rows: Iterable[CountRow], program: Program, network: Network, e
             ways = places.hops(np.arange(len(program.mapping.cores)), np.array(index))
             hops = [sent[:, 1:] @ way for way in ways]
             held[arrival.part] = _added(held[arrival.part], sent.sum(axis=1), *hops)
-        yield from held
+            sending.append(_sent(arrival, owners, index, sent))
+        done += held
+    return tuple(done), _flows(sending)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sent:
+    """What one core receives of one layer: messages [F, T] from cores source [F]."""
+
+    layer: str
+    source: NDArray[np.int64]
+    target: int
+    messages: Floats
+
+
+def _sent(arrival: Arrival, owners: Mapping[str, NDArray[np.int32]], target: int, sent: Floats) -> _Sent:
+    if arrival.sender not in owners:  # the host's frames are no traffic between cores
+        return _Sent(arrival.sender, np.zeros(0, np.int64), target, np.zeros((0, len(sent))))
+    owner = np.unique(owners[arrival.sender].reshape(-1)[arrival.neurons])
+    source = owner[owner >= 0].astype(np.int64)
+    return _Sent(arrival.sender, source, target, sent[:, 1 + source].T)
+
+
+def _flows(sending: Sequence[_Sent]) -> Flows:
+    names = [sent.layer for sent in sending for _ in sent.source]
+    target = np.repeat([sent.target for sent in sending], [len(sent.source) for sent in sending])
+    source = np.concatenate([sent.source for sent in sending])
+    return flows_of(names, source, target, np.concatenate([sent.messages for sent in sending]))
 
 
 def _by_core(arrival: Arrival, events: Events, owners: Mapping[str, NDArray[np.int32]], cores: int) -> Floats:

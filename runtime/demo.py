@@ -23,6 +23,8 @@ from pumice.hwsim.spec import ChipSpec, load_chip
 from pumice.runtime.attribution import Rung, ladder
 from pumice.runtime.demo_models import demo_models
 from pumice.runtime.float_model import FloatRun, run_float
+from pumice.runtime.latency_report import latency_dict
+from pumice.runtime.links import busiest_links
 from pumice.runtime.pruning import given_schedule
 from pumice.runtime.reference import Reference
 from pumice.runtime.report import core_utilisation, energy_dict, mask_nodes, synapse_density, synops_dict
@@ -168,6 +170,8 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
     assert routed.counts is not None
     assert off.counts is not None
     pruned, unpruned = energy_dict(routed.counts), energy_dict(off.counts)
+    times = latency_dict(result.routed.program, routed.counts)
+    times_off = latency_dict(result.unpruned.program, off.counts)
     by_block = block_retention(routed, result.routed.program)
     return {
         "model": result.plan.model,
@@ -199,6 +203,8 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
         "score_operations": routed.counts.score_operations / routed.counts.samples,
         "energy_excludes": ["off-core token scorer", "mask lookup"],
         "energy_nj": {name: {"pruned": pruned[name], "unpruned": unpruned[name]} for name in pruned},
+        "latency_model": {name: {"pruned": times[name], "unpruned": times_off[name]} for name in times},
+        "busiest_links": [link.as_dict() for link in busiest_links(result.routed.program, routed.counts)],
         "device": result.unpruned_float.device,
         "seconds": result.seconds,
     }

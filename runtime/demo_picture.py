@@ -12,7 +12,8 @@ from pumice.hwsim.counters import CountTable
 from pumice.hwsim.energy import energy_per_sample, load_profile, profile_names
 from pumice.runtime.demo import DemoResult
 from pumice.runtime.demo_models import as_images
-from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, draw_demo
+from pumice.runtime.picture import DemoPicture, Headline, draw_demo
+from pumice.runtime.picture_cores import placed_cores
 from pumice.runtime.pruning import scoring_gates
 from pumice.runtime.report import mask_nodes
 
@@ -35,7 +36,7 @@ def draw(path: Path, result: DemoResult, figures: dict[str, Any]) -> None:
         masks=_masks(result, shown),
         energy=_energies(routed, off),
         bars=load_profile(BARS).title,
-        cores=_cores(result),
+        cores=placed_cores(result.routed.program),
         mesh=(chip.mesh_columns, chip.mesh_rows, chip.cores_per_tile),
         headline=_headline(figures),
         incomplete=tuple(
@@ -68,14 +69,6 @@ def _energies(routed: CountTable, off: CountTable) -> dict[str, dict[str, tuple[
         names = dict.fromkeys([*pruned.by_layer, *unpruned.by_layer])
         table[profile.title] = {n: (pruned.by_layer.get(n, 0.0), unpruned.by_layer.get(n, 0.0)) for n in names}
     return table
-
-
-def _cores(result: DemoResult) -> tuple[PlacedCore, ...]:
-    mapping, limit = result.routed.program.mapping, result.routed.program.chip.neurons_per_core
-    return tuple(
-        PlacedCore(site.chip, site.x, site.y, site.core, slices[0].group, sum(p.neurons for p in slices), limit)
-        for slices, site in zip(mapping.cores, mapping.sites, strict=True)
-    )
 
 
 def _headline(figures: dict[str, Any]) -> Headline:

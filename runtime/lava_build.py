@@ -113,8 +113,15 @@ def close_cycles(network: Network) -> None:
 def add_matmul(network: Network, node: i.SpikeMatmul) -> Any:
     """One half of attention."""
     shapes = (*(network.shape(name) for name in node.inputs), node.out.shape)
+    bound = i.largest_sum(node, *(network.job.graph.nodes[name].out for name in node.inputs))
     matmul = SpikeMatmul(
-        shapes=shapes, pattern=node.pattern, heads=node.heads, shift=node.shift, bound=node.out.high, name=node.name
+        shapes=shapes,
+        pattern=node.pattern,
+        heads=node.heads,
+        shift=node.shift,
+        bound=bound,
+        most=node.out.high,
+        name=node.name,
     )
     return joined(network, node, matmul.out, matmul.a, matmul.b)
 

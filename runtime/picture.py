@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.errors import InputError
+from pumice.runtime.picture_cores import PlacedCore, draw_cores
 from pumice.runtime.png import write_png
 
 DPI = 100
@@ -19,19 +20,6 @@ PAPER, INK, MUTED = "#FBFAF7", "#22262B", "#6B7178"
 RIGHT_HALF = 0.560  # where the right panels start
 TOKEN_CAPTION = "each block, at each timestep, routes the glowing tokens; the others pass it by on the residual path"
 ENERGY_CAPTION = "filled: tokens pruned; outlined: all tokens. Counts times published prices, not a measurement"
-
-
-@dataclass(frozen=True)
-class PlacedCore:
-    """One core in use: chip, tile (x, y), core within the tile, the neuron group it holds, neurons used and their limit."""
-
-    chip: int
-    x: int
-    y: int
-    core: int
-    group: str
-    used: int
-    limit: int
 
 
 @dataclass(frozen=True)
@@ -88,17 +76,17 @@ def draw_demo(path: Path, picture: DemoPicture) -> None:
 
 
 def _fill(figure: Any, picture: DemoPicture) -> None:
-    from pumice.runtime.picture_panels import draw_cores, draw_energy, draw_tokens, draw_totals
+    from pumice.runtime.picture_panels import draw_energy, draw_tokens, draw_totals
 
     _draw_title(figure, picture)
-    _draw_headline(figure, tiles(picture))
+    draw_headline(figure, tiles(picture))
     _heading(figure, 0.030, 0.800, "Where the tokens went", TOKEN_CAPTION)
-    draw_tokens(_axes(figure, (0.030, 0.030, 0.490, 0.750)), picture)
+    draw_tokens(bare_axes(figure, (0.030, 0.030, 0.490, 0.750)), picture)
     _heading(figure, RIGHT_HALF, 0.800, "Energy by layer", ENERGY_CAPTION)
-    draw_energy(_axes(figure, (0.665, 0.414, 0.310, 0.366)), picture)
+    draw_energy(bare_axes(figure, (0.665, 0.414, 0.310, 0.366)), picture)
     draw_totals(figure, picture, RIGHT_HALF, 0.361)
     _heading(figure, RIGHT_HALF, 0.246, "Cores of the mesh", _core_caption(picture))
-    draw_cores(_axes(figure, (RIGHT_HALF, 0.030, 0.415, 0.190)), picture)
+    draw_cores(bare_axes(figure, (RIGHT_HALF, 0.030, 0.415, 0.190)), picture.cores, picture.mesh)
 
 
 def _heading(figure: Any, left: float, bottom: float, title: str, caption: str) -> None:
@@ -107,7 +95,7 @@ def _heading(figure: Any, left: float, bottom: float, title: str, caption: str) 
     figure.text(left, bottom, caption, fontsize=9.5, color=MUTED, va="baseline")
 
 
-def _axes(figure: Any, box: tuple[float, float, float, float]) -> Any:
+def bare_axes(figure: Any, box: tuple[float, float, float, float]) -> Any:
     """Bare axes in a box: left, bottom, width, height as fractions of the page."""
     axes = figure.add_axes(box)
     axes.set_facecolor("none")
@@ -122,13 +110,14 @@ def _draw_title(figure: Any, picture: DemoPicture) -> None:
     figure.text(0.0315, 0.921, subtitle, fontsize=10.5, color=MUTED, va="top", linespacing=1.4)
 
 
-def _draw_headline(figure: Any, entries: list[tuple[str, str, str]]) -> None:
+def draw_headline(figure: Any, entries: list[tuple[str, str, str]], page: float = SIZE[1]) -> None:
+    """Large numbers along the top of a page of that height in inches: (number, what it is, detail)."""
     left, width = 0.285, 0.700 / len(entries)
     for index, (number, what, detail) in enumerate(entries):
         x = left + index * width
-        figure.text(x, 0.940, number, fontsize=23, fontweight="bold", color=INK, va="baseline")
-        figure.text(x, 0.912, what, fontsize=10, color=INK, va="baseline")
-        figure.text(x, 0.893, detail, fontsize=8.5, color=MUTED, va="top", linespacing=1.35)
+        figure.text(x, 1 - 0.60 / page, number, fontsize=23, fontweight="bold", color=INK, va="baseline")
+        figure.text(x, 1 - 0.88 / page, what, fontsize=10, color=INK, va="baseline")
+        figure.text(x, 1 - 1.07 / page, detail, fontsize=8.5, color=MUTED, va="top", linespacing=1.35)
 
 
 def tiles(picture: DemoPicture) -> list[tuple[str, str, str]]:

@@ -1,8 +1,10 @@
-"""The three panels of the demo's picture. Colours: Paul Tol's "bright" scheme, which colour-blind readers can tell apart."""
+"""Two panels of the demo's picture, and the families of layers.
+
+Colours: Paul Tol's "bright" scheme, which colour-blind readers can tell apart.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pumice.runtime.picture import DemoPicture, PlacedCore
+    from pumice.runtime.picture import DemoPicture
 
 INK, MUTED, FREE = "#22262B", "#6B7178", "#E7E4DC"
 WRONG = "#B3123F"
@@ -156,47 +158,3 @@ def draw_totals(figure: Any, picture: DemoPicture, left: float, top: float) -> N
         figure.text(left, y, f"{drawn}{title}{mark}", fontsize=9, color=color)
         figure.text(0.930, y, f"{joules(unpruned)} → {joules(pruned)}", fontsize=9, color=color, ha="right")
         figure.text(0.975, y, change(pruned, unpruned), fontsize=9, color=color, ha="right", weight="bold")
-
-
-def draw_cores(axes: Any, picture: DemoPicture) -> None:
-    """The first chip's mesh: cores in use in their family's colour, tiles set apart."""
-    columns, rows, per_tile = picture.mesh
-    across = math.ceil(math.sqrt(per_tile))
-    down = math.ceil(per_tile / across)
-    used = {(c.x, c.y, c.core): c for c in picture.cores if c.chip == 0}
-    for x in range(columns):
-        for y in range(rows):
-            for core in range(per_tile):
-                left = x * (across + 0.5) + core % across
-                top = y * (down + 0.5) + core // across
-                _draw_core(axes, left, top, used.get((x, y, core)))
-    width = columns * (across + 0.5) - 0.5
-    axes.set_xlim(-0.1, width + 0.1)
-    axes.set_ylim(rows * (down + 0.5) - 0.4, -0.1)
-    axes.set_aspect("equal", anchor="W")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    _legend(axes, picture, width + 1.2, rows * (down + 0.5) - 0.5)
-
-
-def _draw_core(axes: Any, left: float, top: float, core: PlacedCore | None) -> None:
-    from matplotlib.patches import Rectangle
-
-    color = FREE if core is None else FAMILIES[family_of(core.group)][0]
-    axes.add_patch(Rectangle((left + 0.06, top + 0.06), 0.88, 0.88, facecolor=color, edgecolor="none"))
-
-
-def _legend(axes: Any, picture: DemoPicture, left: float, height: float) -> None:
-    """Families with their cores and the mean share of neurons used."""
-    from matplotlib.patches import Rectangle
-
-    pitch = height / len(FAMILIES)
-    for index, (name, (color, _)) in enumerate(FAMILIES.items()):
-        held = [c for c in picture.cores if family_of(c.group) == name]
-        share = float(np.mean([c.used / c.limit for c in held])) if held else 0.0
-        y = (index + 0.5) * pitch
-        axes.add_patch(Rectangle((left, y - 0.4), 0.8, 0.8, facecolor=color, edgecolor="none", clip_on=False))
-        axes.text(left + 1.2, y, name, fontsize=9, color=INK, va="center")
-        full = f"{share:.0%}" if share >= 0.01 else "<1%"
-        detail = f"{len(held)} core{'' if len(held) == 1 else 's'}, {full} full" if held else "no core"
-        axes.text(left + 8.7, y, detail, fontsize=8.5, color=MUTED, va="center")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.mapping.usage import network_of, utilisation
+from pumice.compiler.mapping.shares import mean_shares
+from pumice.compiler.mapping.usage import network_of
 from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.program import Program
 from pumice.hwsim.counters import CountTable
@@ -31,14 +32,8 @@ def report_dict(program: Program) -> dict[str, Any]:
 
 
 def core_utilisation(program: Program) -> dict[str, float]:
-    """Mean share of each published core limit that is used, and of each core's binding one; fractions."""
-    network = network_of(program.graph, program.chip)
-    shares: dict[str, list[float]] = {}
-    for core in program.mapping.cores:
-        used = {resource: amount / limit for resource, amount, limit in utilisation(core, network)}
-        for resource, share in (*used.items(), ("binding", max(used.values()))):
-            shares.setdefault(resource, []).append(share)
-    return {resource: float(np.mean(values)) for resource, values in shares.items()}
+    """Mean share of each published core limit that is used, and of each core's binding one; see `mapping.shares.mean_shares`."""
+    return mean_shares(program.mapping, network_of(program.graph, program.chip))
 
 
 def synops_dict(counts: CountTable) -> dict[str, float]:

@@ -93,10 +93,11 @@ def odd_shapes(seed: int = 0) -> Program:
     )
 
 
-def both_attentions(seed: int = 0) -> Program:
-    """The same attention, two heads, lowered in both orders side by side; input and samples as in `odd_shapes`."""
+def both_attentions(seed: int = 0, top: int = 1 << 14) -> Program:
+    """The same attention, two heads, lowered in both orders side by side; input and samples as in `odd_shapes`. top: where its
+    currents saturate, if they get there."""
     rng = np.random.default_rng(seed)
-    tokens, heads, shift, top = (CHANNELS, 35), 2, 4, 1 << 14
+    tokens, heads, shift = (CHANNELS, 35), 2, 4
     frame = TensorType((2, 7, 5), "graded", -128, 127)
     nodes: list[Node] = [
         i.GradedInput("input", (), frame, "input", 1.0),

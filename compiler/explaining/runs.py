@@ -80,8 +80,9 @@ class Look:
                 q, k, v = (x.astype(np.float64) for x in inputs)
                 return attention(q, k, v, node.heads).astype(np.int64) << node.shift
             case i.SpikeMatmul():
-                bound = node.out.high >> node.shift
-                return arith.spike_matmul(node.pattern, inputs[0], inputs[1], node.heads, node.shift, bound)
+                a, b = inputs
+                bound = i.largest_sum(node, *(self.integers.nodes[name].out for name in node.inputs))
+                return arith.spike_matmul(node.pattern, a, b, node.heads, node.shift, bound, node.out.high)
             case _:
                 raise TypeError(f"no current of {type(node).__name__}")
 

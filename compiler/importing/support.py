@@ -19,7 +19,7 @@ from pumice.compiler.passes.lowering.neurons import is_lif, lif_of
 from pumice.compiler.passes.lowering.time_constants import check_time_constants
 from pumice.compiler.quantization import neuron_integers
 from pumice.compiler.rehearsal import refusal
-from pumice.errors import PumiceError, VerifyError
+from pumice.errors import DoesNotFit, PumiceError, VerifyError
 from pumice.hwsim.spec import ChipSpec
 
 LOWERED = {
@@ -120,11 +120,12 @@ def _node(
 
 def nodes_refused(error: PumiceError, names: Sequence[str]) -> dict[str, str]:
     """The nodes of the file that an error of the compiler names, and what it says of each."""
-    if not isinstance(error, VerifyError):
+    if not isinstance(error, VerifyError | DoesNotFit):
         named = max((name for name in names if f"node {name!r}" in str(error)), key=len, default=None)
         return {} if named is None else {named: told(error).removeprefix(f"node {named!r}: ")}
     said: dict[str, str] = {}
-    for text in str(error).partition(": ")[2].split("; "):
+    listed = map(str, error.violations) if isinstance(error, DoesNotFit) else str(error).partition(": ")[2].split("; ")
+    for text in listed:
         for name in names:
             if f"(from {name!r})" in text or text.startswith((f"{name} ", f"{name}:")):
                 said[name] = f"{said[name]}; {text}" if name in said else text

@@ -7,6 +7,7 @@ are a product: (synapses of channel c at tap k into the slice's channels) times 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Fan:
         """Synapses of each source neuron into the slice, [C, P']."""
         return np.asarray(np.rint(self.per_channel.astype(np.float64) @ self.taps), np.int64)
 
-    @property
+    @cached_property
     def reached(self) -> NDArray[np.bool_]:
         """Source neurons with a synapse into the slice, [C, P']."""
         return np.asarray((self.per_channel > 0).astype(np.float32) @ (self.taps > 0).astype(np.float32) > 0)
@@ -60,7 +61,11 @@ class Wiring:
         """Every input of a slice of a group: its channels and positions, as indices in ascending order."""
         fed = [fan for node in group.synapses for fan in self._of_synapse(group, node, channels, positions)]
         added = [self._identity(name, group.neurons, channels, positions) for name in group.streams]
-        return [replace(fan, delay=longest_delay(self.graph.nodes[fan.stream])) for fan in (*fed, *added)]
+        return [self._delayed(fan) for fan in (*fed, *added)]
+
+    def _delayed(self, fan: Fan) -> Fan:
+        delay = longest_delay(self.graph.nodes[fan.stream])
+        return replace(fan, delay=delay) if delay else fan
 
     def _of_synapse(self, group: Group, node: Node, channels: Ints, positions: Ints) -> list[Fan]:
         at_all = isinstance(group.neurons, i.Readout)  # one read-out neuron takes all positions

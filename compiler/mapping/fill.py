@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pumice.compiler.mapping.pieces import Item, check_fits, measured_limits
+from pumice.compiler.mapping.pieces import Axis, Item, check_fits, measured_limits
 from pumice.compiler.mapping.usage import Network, Range, violations
 from pumice.compiler.program import Slice
 
-Key = tuple[str, Range]  # a group and what is fixed of its slices: channels, or positions
+Key = tuple[str, Axis, Range]  # a group, its axis, and what is fixed of its slices across it: channels, or positions
 Caps = Mapping[str, int]  # per group, the most of its neurons that one core may hold
 Core = dict[Key, Item]
 
@@ -24,7 +24,7 @@ class Filler:
     caps: Caps = field(default_factory=dict)
     tight: bool = False
 
-    def fill(self, items: Iterable[Item]) -> list[tuple[Slice, ...]]:
+    def fill(self, items: Iterable[Item]) -> list[Core]:
         """Cores that hold all items, in order, each cut where a core is full. Raises DoesNotFit for a neuron that exceeds a
         core alone."""
         cores: list[Core] = [{}]
@@ -34,11 +34,19 @@ class Filler:
             rest = self._put(cores[-1], item)
             if not rest:
                 continue
-            if not cores[-1]:
-                check_fits(self.network, item.part(item.along[0], item.along[0] + 1))
+            if cores[-1]:
+                cores.append({})
+            else:  # not even its first row fits a core of its own
+                rest = self._narrower(item)
             waiting.extendleft(reversed(rest))
-            cores.append({})
-        return [slices_in(core, self.network) for core in cores if core]
+        return [core for core in cores if core]
+
+    def _narrower(self, item: Item) -> list[Item]:
+        """An item in two halves across its axis. Raises DoesNotFit where it is one row of one neuron."""
+        halves = item.across()
+        if len(halves) == 1:
+            check_fits(self.network, item.part(item.along[0], item.along[0] + 1))
+        return halves
 
     def _put(self, core: Core, item: Item) -> list[Item]:
         """Put as much of an item on a core as fits; returns what is left."""
@@ -58,7 +66,7 @@ class Filler:
         taken = first.along[0] + self._most(core, first)
         if taken == first.along[0]:
             return [item]
-        add(core, replace(first.part(first.along[0], taken), axis="positions"))
+        add(core, first.part(first.along[0], taken))  # apart from the rows before it, as it was measured
         left = replace(first.part(taken, first.along[1]), axis="positions")
         return [part for part in (left, item.part(start + 1, end)) if neurons_of(part)]
 
@@ -80,7 +88,7 @@ class Filler:
         each = neurons_of(item) // (item.along[1] - item.along[0])
         room = self.network.chip.neurons_per_core - sum(held.values())
         if item.group in self.caps:
-            own = sum(count for (name, _), count in held.items() if name == item.group)
+            own = sum(count for (name, _, _), count in held.items() if name == item.group)
             room = min(room, max(self.caps[item.group], each) - own)
         return max(room // each, 0)
 
@@ -94,7 +102,7 @@ class Filler:
 
 def add(core: Core, item: Item) -> None:
     """Put an item on a core, together with what the core has of the same group just before it."""
-    key = (item.group, item.positions if item.axis == "channels" else item.channels)
+    key = (item.group, item.axis, item.positions if item.axis == "channels" else item.channels)
     before = core.get(key)
     core[key] = item if before is None else before.part(before.along[0], item.along[1])
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pumice.compiler.mapping.mesh import places_of
+from pumice.compiler.mapping.mesh import LinkLoads, places_of
 from pumice.compiler.mapping.partitions import Cores
 from pumice.compiler.mapping.placing.methods import Placement, place
-from pumice.compiler.mapping.score import Score, score
+from pumice.compiler.mapping.score import Score, loads, score
 from pumice.compiler.mapping.traffic import Traffic
 from pumice.compiler.mapping.usage import Network
 from pumice.compiler.program import CoreMapping, Site
@@ -24,6 +24,11 @@ class Mapped:
     mapping: CoreMapping
     traffic: Traffic
     score: Score
+
+    def link_loads(self, chip: ChipSpec) -> LinkLoads:
+        """Messages per sample over each link."""
+        sites = self.mapping.sites
+        return loads(self.traffic, places_of(sites, chip), np.arange(len(sites)))
 
 
 def best(candidates: Iterable[Mapped]) -> Mapped:

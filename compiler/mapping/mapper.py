@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pumice.compiler.ir import Graph
 from pumice.compiler.mapping.axons import checked_axons
 from pumice.compiler.mapping.fill import Caps
+from pumice.compiler.mapping.fit import check_fit
+from pumice.compiler.mapping.hypergraph import hypergraph_cores
 from pumice.compiler.mapping.mapped import Mapped, best, placed
 from pumice.compiler.mapping.partitions import layer_by_layer, packed
 from pumice.compiler.mapping.traffic import Rates, traffic_of
@@ -18,8 +20,10 @@ from pumice.hwsim.spec import ChipSpec
 def map_network(graph: Graph, chip: ChipSpec, rates: Rates, method: MappingMethod = "pumice") -> Mapped:
     """A mapping of a balanced graph. rates: per stream the messages of each neuron [C, P] per sample. Pumice's own is that of its
     partitions and placements whose messages travel least; the others put layer after layer on cores of its own, and place
-    those as their names say. Raises DoesNotFit where the network does not fit the chips allowed."""
+    those as their names say. Raises DoesNotFit where the network does not fit the chips allowed, with every violation that is
+    known before anything is cut."""
     network = network_of(graph, chip)
+    check_fit(network)
     return checked_axons(network, lambda caps: best(candidates(network, rates, method, caps)))
 
 
@@ -30,6 +34,8 @@ def candidates(network: Network, rates: Rates, method: MappingMethod, caps: Caps
             yield placed(network, cores, traffic_of(cores, network, rates), "exchange")
         return
     if method == "mtkahypar":
-        raise NotImplementedError
+        cores = hypergraph_cores(network, rates, caps)
+        yield placed(network, cores, traffic_of(cores, network, rates), "hilbert+force")
+        return
     cores = layer_by_layer(network, caps)
     yield placed(network, cores, traffic_of(cores, network, rates), method)

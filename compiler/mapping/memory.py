@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Node
 from pumice.compiler.mapping.fans import Fan
 from pumice.hwsim import arith
 from pumice.hwsim.arith import Signs
@@ -38,16 +39,16 @@ class Stored:
     synapses: int
 
 
-def stored(fan: Fan, chip: ChipSpec, channels: Ints, positions: int) -> Stored:
-    """The cheapest legal form of a stream's synapses in a slice of `channels` and as many `positions`."""
+def stored(fan: Fan, chip: ChipSpec, channels: Ints, positions: int, weight: int) -> Stored:
+    """The cheapest legal form of a stream's synapses in a slice of `channels` and as many `positions`. weight: bits of one."""
     neurons = int(np.count_nonzero(fan.reached))
     if fan.targets is None:
         return Stored("products", 0, 0, neurons, 0)
-    bits, lists = weight_bits(fan, channels) + fan.delay.bit_length(), fan_lists(fan, channels)
+    bits = weight + fan.delay.bit_length()
     synapses = int(fan.per_channel[:, (fan.targets >= 0).any(axis=1)].sum())  # at a border some taps join nothing
     if chip.synapse_prefix_bits is None:  # what is known of the format: that it holds the weights
         return Stored("weights alone", -(-synapses * bits // WORD_BITS), 0, neurons, synapses)
-    width = len(channels) * positions
+    lists, width = fan_lists(fan, channels), len(channels) * positions
     forms = [_form("discrete", lists.discrete, bits, width, chip, neurons, synapses)]
     if positions <= (chip.shared_axon_positions or 0):
         forms.append(_form("shared", lists.shared, bits, width, chip, len(fan.sources), synapses))
@@ -106,10 +107,9 @@ def reachable_channels(fan: Fan, channels: Ints) -> Ints:
     return np.repeat(of_group, size // node.groups)
 
 
-def weight_bits(fan: Fan, channels: Ints) -> int:
-    """Bits of one stored weight of a stream."""
-    node = fan.reader
-    return stored_bits(node.weight[channels], node.signs) if isinstance(node, i.Synapse) else ONE_BITS
+def weight_bits(reader: Node, channels: Ints) -> int:
+    """Bits of one weight that a node stores for some of its channels."""
+    return stored_bits(reader.weight[channels], reader.signs) if isinstance(reader, i.Synapse) else ONE_BITS
 
 
 def stored_bits(weights: NDArray[np.int64], signs: Signs) -> int:

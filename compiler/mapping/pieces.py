@@ -35,6 +35,14 @@ class Item:
             return Item(self.group, (start, end), self.positions, self.axis)
         return Item(self.group, self.channels, (start, end), self.axis)
 
+    def across(self) -> list[Item]:
+        """The item in two halves across its axis; itself where its rows are single neurons."""
+        start, end = self.positions if self.axis == "channels" else self.channels
+        halves = [(start + a, start + b) for a, b in ranges(end - start, min(2, end - start))]
+        if self.axis == "channels":
+            return [Item(self.group, self.channels, half, self.axis) for half in halves]
+        return [Item(self.group, half, self.positions, self.axis) for half in halves]
+
 
 def ranges(length: int, pieces: int) -> list[Range]:
     """`length` cut into `pieces` contiguous ranges whose sizes differ by at most one."""
@@ -49,7 +57,6 @@ def pieces_of(network: Network, name: str) -> list[Item]:
     if channels * positions == 0:
         return []
     if cut_axis(network.groups[name], positions) == "channels":
-        check_fits(network, Item(name, (0, 1), (0, positions), "channels"))
         return [Item(name, (0, channels), (0, positions), "channels")]
     least = _least_pieces(network, name)
     best = max(_near(least, channels), key=lambda m: (_neurons_a_core(network, name, m), -m))
@@ -122,8 +129,8 @@ def exceeded(network: Network, item: Item) -> Iterator[Use]:
 def measured_limits(network: Network) -> bool:
     """Whether the chip has published limits for which synapses must be counted."""
     chip = network.chip
-    limits = (chip.synaptic_words_per_core, chip.input_axons_per_core, chip.threshold_configs, chip.synapse_configs)
-    return any(limit is not None for limit in (*limits, chip.compartment_configs))
+    stored = (chip.synaptic_words_per_core, chip.words_per_axon, chip.input_axons_per_core, chip.synapse_configs)
+    return any(limit is not None for limit in (*stored, chip.threshold_configs, chip.compartment_configs))
 
 
 def check_fits(network: Network, item: Item) -> None:
@@ -131,4 +138,4 @@ def check_fits(network: Network, item: Item) -> None:
     for resource, used, limit in exceeded(network, item):
         source = network.groups[item.group].neurons.source
         hint = "even one neuron per core exceeds it"
-        raise DoesNotFit(resource, used, limit, f"layer {item.group!r} (from {source!r})", hint)
+        raise DoesNotFit(resource, used, limit, f"layer {item.group!r} (from {source!r}), one neuron alone", hint)

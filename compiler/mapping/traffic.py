@@ -112,10 +112,8 @@ def arrivals(core: Sequence[Slice], network: Network) -> Iterator[Arrival]:
 
 def _inputs(core: Sequence[Slice], network: Network) -> Iterator[tuple[int, Fan, str]]:
     for index, part in enumerate(core):
-        layout = network.layouts[part.group]
-        held = layout.channels_in(part.channels), layout.positions_in(part.positions)
-        for fan, form in zip(network.wiring.fans(network.groups[part.group], *held), part.formats, strict=True):
-            yield index, fan, form
+        fans = network.fans_of(part.group, part.channels, part.positions)
+        yield from ((index, fan, form) for fan, form in zip(fans, part.formats, strict=True))
 
 
 def reached_neurons(fan: Fan) -> Ints:

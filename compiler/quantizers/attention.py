@@ -32,7 +32,8 @@ def quantize_attention(node: f.Attention, neuron: Neuron, c: Context) -> Made:
     counts = attention(q, k, v, node.heads).astype(np.int64)
     grid = _count_grid(neuron, units / node.scale, tokens * width * levels, node.out.shape[0], c.chip)
     integers, shift = grid
-    out = TensorType(node.out.shape, "current", 0, tokens * width * levels << shift)
+    worst = tokens * width * levels << shift
+    out = TensorType(node.out.shape, "current", 0, min(worst, CURRENT) if isinstance(neuron, f.MultiSpike) else worst)
     matmul = i.IntAttention(node.name, node.inputs, out, node.source, node.heads, shift)
     return _with_neurons(matmul, neuron, counts, integers, shift, c)
 

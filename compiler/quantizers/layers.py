@@ -117,8 +117,8 @@ def integers_of(neuron: Neuron, bias: Floats, scale: float, c: Context) -> Neuro
 
 def target_of(neuron: Fused, c: Context) -> Floats:
     """What the float neurons send on calibration data, as the integers that stand for it, [T, B, O, …]."""
-    norm = neuron.norm if isinstance(neuron, f.MultiSpike) else 1
-    return np.asarray(np.rint(c.values[neuron.name] * norm))
+    sent = c.values[neuron.name]
+    return np.rint(sent * neuron.norm) if isinstance(neuron, f.MultiSpike) else sent
 
 
 def neurons(neuron: Neuron, current: str, n: NeuronIntegers | LevelIntegers) -> Node:

@@ -94,9 +94,17 @@ class SpikeMatmul(AbstractProcess):
     """One half of attention, one step later. See `arith.spike_matmul`; shapes: of a, b and the output."""
 
     def __init__(
-        self, *, shapes: tuple[tuple[int, ...], ...], pattern: str, heads: int, shift: int, bound: int, name: str
+        self,
+        *,
+        shapes: tuple[tuple[int, ...], ...],
+        pattern: str,
+        heads: int,
+        shift: int,
+        bound: int,
+        most: int,
+        name: str,
     ) -> None:
-        super().__init__(shapes=shapes, call=(pattern, heads, shift, bound), name=name)
+        super().__init__(shapes=shapes, call=(heads, shift, bound, most), pattern=pattern, name=name)
         a, b, out = (int(np.prod(shape)) for shape in shapes)
         self.a = InPort(shape=(a,))
         self.b = InPort(shape=(b,))
@@ -121,9 +129,9 @@ class PySpikeMatmul(PyLoihiProcessModel):
         """Send last step's counts, then receive."""
         self.out.send(self.buffer)
         shape_a, shape_b, _ = self.proc_params["shapes"]
-        pattern, heads, shift, bound = self.proc_params["call"]
+        pattern, call = self.proc_params["pattern"], self.proc_params["call"]
         a, b = self.a.recv().reshape(shape_a), self.b.recv().reshape(shape_b)
-        self.buffer = arith.spike_matmul(pattern, a, b, heads, shift, bound).reshape(-1).astype(np.int32)
+        self.buffer = arith.spike_matmul(pattern, a, b, *call).reshape(-1).astype(np.int32)
 
 
 class LiveMask(AbstractProcess):

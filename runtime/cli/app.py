@@ -17,6 +17,7 @@ from pumice.runtime.cli.energy import energy_command
 from pumice.runtime.cli.explain import explain_command
 from pumice.runtime.cli.export import export_command
 from pumice.runtime.cli.inspect import inspect_command
+from pumice.runtime.cli.map import map_command
 from pumice.runtime.cli.prune import prune_commands
 from pumice.runtime.cli.run import run_command
 from pumice.runtime.cli.train import train_command
@@ -40,6 +41,7 @@ def build() -> typer.Typer:
     app.add_typer(prune_commands(), name="prune")
     app.command("export")(export_command)
     app.command("compile")(compile_command)
+    app.command("map")(map_command)
     app.command("convert")(convert_command)
     app.command("run")(run_command)
     app.command("validate")(validate_command)

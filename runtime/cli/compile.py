@@ -16,9 +16,20 @@ from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
 from pumice.hwsim.spec import load_chip
 from pumice.runtime.cli.common import check_output, console, read_samples, write_json
-from pumice.runtime.cli.compile_options import Chip, Factors, InputBits, Network, Signs, Synapses, WeightBits
+from pumice.runtime.cli.compile_options import (
+    Chip,
+    Factors,
+    InputBits,
+    MappingName,
+    MaxChips,
+    Network,
+    Signs,
+    Synapses,
+    WeightBits,
+)
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import takes_reading
+from pumice.runtime.mapping_source import limited
 from pumice.runtime.report import report_dict
 
 
@@ -40,15 +51,17 @@ def compile_command(
     input_bits: InputBits = 8,
     attention_order: Annotated[str, typer.Option(help="auto, scores for (q kᵀ) v, context for q (kᵀ v).")] = "auto",
     factors: Factors = "auto",
+    mapping: MappingName = "pumice",
+    max_chips: MaxChips = None,
     json: Annotated[Path | None, typer.Option(help="Also write the report, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what each pass did.")] = False,
     reading: Reading | None = None,
 ) -> None:
     """Fold, quantize, mask, lower and place a network; write the artifact."""
     check_output(output, ".pumice")
-    finer = {"signs": signs, "synapses": synapses}
+    finer = {"signs": signs, "synapses": synapses, "mapping": mapping}
     options = CompileOptions(weight_bits, input_bits, masks, attention_order, factors, reading, **finer)  # type: ignore[arg-type]
-    spec = load_chip(chip)
+    spec = limited(load_chip(chip), max_chips)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:
         program = compile_nir(read_nir(network), samples, spec, options, progress=progress)

@@ -126,7 +126,9 @@ def _retention(figures: dict) -> Table:  # type: ignore[type-arg]
 
 def _costs(figures: dict) -> Table:  # type: ignore[type-arg]
     table = Table("", "pruned", "unpruned", box=None)
-    use = ", ".join(f"{share:.0%} of {name}" for name, share in figures["utilisation"].items() if name != "binding")
+    use = ", ".join(
+        f"{share:.0%} of {name}" for name, share in figures["utilisation"].items() if not name.startswith("binding")
+    )
     table.add_row("cores", str(figures["cores"]), use)
     table.add_row("latency", f"{figures['latency_steps']} timesteps", f"a sample every {figures['interval_steps']}")
     for key, value in figures["synops"].items():
@@ -137,7 +139,13 @@ def _costs(figures: dict) -> Table:  # type: ignore[type-arg]
         )
     for name, both in figures["energy_nj"].items():
         table.add_row(f"energy, {name}", *(f"{v:,.0f} nJ" if v is not None else "unknown" for v in both.values()))
+    for name, models in figures["latency_model"].items():
+        table.add_row(f"time a sample, modelled, {name}", *(_microseconds(model) for model in models.values()))
     table.add_row(
         "mask bits, scorer operations", f"{figures['mask_bits']:,.0f}, {figures['score_operations']:,.0f}", ""
     )
     return table
+
+
+def _microseconds(model: dict) -> str:  # type: ignore[type-arg]
+    return "unknown" if model["us_per_sample"] is None else f"{model['us_per_sample']:,.1f} µs"

@@ -205,7 +205,9 @@ def _print_mapping(found: ArtifactContents, out: Console) -> None:
     report = found.report
     cores = f"{report['cores']} cores on {report['chips']} chip(s)"
     out.print(f"\n[bold]mapping[/bold]: {cores}, {found.neurons:,} neurons, {found.stored_weights:,} stored weights")
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in report["utilisation"].items() if name != "binding")
+    shares = ", ".join(
+        f"{name} {share:.1%}" for name, share in report["utilisation"].items() if not name.startswith("binding")
+    )
     out.print(f"mean use of a core: {shares}; of its binding limit {report['utilisation']['binding']:.1%}")
 
 

@@ -19,6 +19,7 @@ from pumice.runtime.cli.common import check_output, console, read_array, read_sa
 from pumice.runtime.cli.float_arrays import RunArrays, float_arrays
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import From, takes_reading
+from pumice.runtime.latency_report import latency_text, run_facts
 from pumice.runtime.recording import readouts
 
 
@@ -46,7 +47,10 @@ def run_command(
         ),
     ] = False,
     json: Annotated[
-        Path | None, typer.Option(help="Also write counts, as JSON; of a NIR graph what was assumed.")
+        Path | None,
+        typer.Option(
+            help="Also write counts, energy, the latency model and the busiest links, as JSON; of a NIR graph what was assumed."
+        ),
     ] = None,
     from_: From = None,
     reading: Reading | None = None,
@@ -91,9 +95,16 @@ def _program_arrays(
     ends: dict[str, NDArray[Any]] = {"output": result.outputs, "logits": result.logits}
     for name, node in readouts(made.graph) if result.named else ():
         ends |= {name: result.named[name], f"{name}.logits": result.named[name] * node.scale}
-    counted = ("events", "synops", "macs", "spikes", "messages")
-    facts = None if result.counts is None else {name: result.counts.per_sample(name) for name in counted}
-    return RunArrays({**ends, **result.spikes}, len(given), facts=facts, outputs=tuple(ends))
+    facts = None if result.counts is None else run_facts(made, result.counts)
+    return RunArrays({**ends, **result.spikes}, len(given), _said(facts), facts, outputs=tuple(ends))
+
+
+def _said(facts: dict[str, Any] | None) -> tuple[str, ...]:
+    """What a run's figures say about time, for people."""
+    if facts is None:
+        return ()
+    reports = {name: report for name, report in facts["latency_model"].items() if report["slowest"] is not None}
+    return tuple(f"latency model, {name}: {latency_text(report)}" for name, report in reports.items())
 
 
 def _write(output: Path, found: RunArrays, record: bool) -> None:

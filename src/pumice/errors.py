@@ -5,6 +5,8 @@ Every part may import this module; it imports nothing of ours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class PumiceError(Exception):
     """Base of every error that is the user's to mend. `hint` says what to do about it."""
@@ -26,11 +28,27 @@ class VerifyError(PumiceError):
     """A graph broke the rules of its stage. The message lists every violation."""
 
 
-class DoesNotFit(PumiceError):
-    """A layer needs more of a resource than the chip has."""
+@dataclass(frozen=True)
+class Violation:
+    """A limit that is exceeded: what, how much of how much, where."""
 
-    def __init__(self, resource: str, used: int, limit: int, where: str, smallest_split: str) -> None:
-        super().__init__(f"{where}: {resource} {used:,}/{limit:,}", hint=smallest_split)
+    resource: str
+    used: int
+    limit: int
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.resource} {self.used:,}/{self.limit:,}"
+
+
+class DoesNotFit(PumiceError):
+    """A network needs more of a resource than the chip has; `violations` are all that were found, the first one first."""
+
+    def __init__(
+        self, resource: str, used: int, limit: int, where: str, smallest_split: str, further: tuple[Violation, ...] = ()
+    ) -> None:
+        self.violations = (Violation(resource, used, limit, where), *further)
+        super().__init__("; ".join(map(str, self.violations)), hint=smallest_split)
         self.resource = resource
         self.used = used
         self.limit = limit

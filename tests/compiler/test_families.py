@@ -46,6 +46,19 @@ def test_each_layer_alone_does_what_the_float_layer_does(family: str) -> None:
     assert np.mean(list(mismatches.values())) < LAYER_MISMATCH / 5
 
 
+def test_attention_over_many_tokens_saturates_above_its_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at 224 x 224: counts beyond a current are more than any level asks for, so nothing changes."""
+    tiny, x = TINY["sdt-v3"], TINY["sdt-v3"].samples(4)
+    free = program("sdt-v3")
+    monkeypatch.setattr("pumice.compiler.quantizers.attention.CURRENT", 400)
+    low = compile_nir(to_nir(tiny.model()), tiny.samples(16, seed=3), load_chip("loihi2"), CompileOptions(masks="off"))
+    products = [n for n in low.graph.nodes.values() if isinstance(n, i.SpikeMatmul) and n.out.dtype == "current"]
+    assert products
+    assert all(node.out.high == 400 < free.graph.nodes[node.name].out.high for node in products)
+    wanted, got = (Reference(counts=False).run(p, x, record=True) for p in (free, low))
+    assert [name for name, sent in wanted.spikes.items() if not np.array_equal(got.spikes[name], sent)] == []
+
+
 @pytest.mark.parametrize("family", TINY)
 def test_membranes_are_as_exact_as_their_weights(family: str) -> None:
     """The mean error of a stream of real values, against one in all of its range: better than 8 bits."""

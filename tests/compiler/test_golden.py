@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from mapped import on_cores
 from networks import TinySpikformer
 
 from pumice.compiler.program import Program
@@ -16,7 +18,8 @@ def test_the_program_of_a_tiny_spikformer(compiled: Callable[..., Program], gold
 
 
 def test_its_placement(compiled: Callable[..., Program], golden: Callable[[str, str], None]) -> None:
-    mapping = compiled(TinySpikformer(pool=True, size=6), masks="static").mapping
+    program = compiled(TinySpikformer(pool=True, size=6), masks="static")
+    mapping = on_cores(program.graph, replace(program.chip, neurons_per_core=200)).mapping
     lines = [
         f"chip {site.chip} tile ({site.x}, {site.y}) core {site.core}: "
         f"{part.group} channels {part.channels} positions {part.positions}, {part.words} words, {part.input_axons} axons"

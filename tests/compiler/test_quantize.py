@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from networks import TinySpikformer
 
 from pumice.compiler import int_nodes as i
+from pumice.compiler.evaluate import conv
 from pumice.compiler.float_nodes import Lif
 from pumice.compiler.ir import TensorType
 from pumice.compiler.program import Program
@@ -20,6 +21,16 @@ from pumice.compiler.weight_grid import WeightGrid
 from pumice.hwsim.spec import load_chip
 
 CHIP = load_chip("loihi2")
+
+
+def test_a_very_large_convolution_is_as_exact_as_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(0, 2, (3, 2, 6, 9, 9)).astype(float), rng.normal(size=(5, 6, 3, 3))
+    exact = conv(x, weight, np.ones(5), (1, 1), (1, 1))
+    monkeypatch.setattr("pumice.compiler.evaluate.LARGE", 1)
+    single = conv(x, weight, np.ones(5), (1, 1), (1, 1))
+    assert single.dtype == np.float64
+    assert 0 < np.abs(single - exact).max() < 1e-5
 
 
 def lif(comparator: str = ">=", threshold: float = 1.0, tau: float = 2.0) -> Lif:

@@ -21,10 +21,10 @@ from pumice.compiler.options import CompileOptions
 from pumice.compiler.scale_search import (
     FACTORS,
     Part,
+    current_fits,
     error_variance,
     exact_scale,
     fitting_scale,
-    judge,
     membrane_error,
     scales_by_error,
     some_outputs,
@@ -209,6 +209,6 @@ def test_a_layer_that_could_wrap_is_found_by_its_rounded_weights(seed: int, grid
     """The estimate from unrounded weights only spares the work of rounding them."""
     part = replace(part_of(np.random.default_rng(seed), 1), input_range=(0, high))
     fitting = fitting_scale((part,), grid)
-    error = judge((part,), grid, fitting)
+    fits = current_fits((part,), grid, fitting)
     for factor in (0.5, 1.0, 1.6):
-        assert (error(fitting * factor) < np.inf) == (worst((part,), grid, fitting * factor) < ACTIVATION_LIMIT)
+        assert fits(fitting * factor) == (worst((part,), grid, fitting * factor) < ACTIVATION_LIMIT)

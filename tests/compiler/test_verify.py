@@ -129,6 +129,35 @@ def test_all_violations_are_listed_and_the_pass_is_named(compiled: Callable[...,
         verify(graph, CHIP, "a-pass")
 
 
+def test_a_product_may_saturate_where_no_neuron_can_tell() -> None:
+    """Levels are the same with every range that passes their thresholds; with a lower one, or for other neurons, it is wrong."""
+    nodes, source = attention_read_by_levels()
+    graph = Graph(nodes, "levels", "lowered", 1, "repeat")
+    assert i.largest_sum(source, nodes["q"].out, nodes["context"].out) == 512 > source.out.high
+    verify(graph, CHIP, "a-pass")
+    low = replace(source, out=replace(source.out, high=9))
+    with pytest.raises(VerifyError, match="attention: sums up to 512/9, and levels can tell those beyond apart"):
+        verify(replace(graph, nodes={**nodes, "attention": low}), CHIP, "a-pass")
+    lif = i.IntLif(
+        "levels", ("attention",), TensorType((4, 4), "spike", 0, 1), "levels", 5, 2048, np.zeros(4, int), 0, 1.0
+    )
+    with pytest.raises(VerifyError, match="and levels can tell"):
+        verify(replace(graph, nodes={**nodes, "levels": lif}), CHIP, "a-pass")
+
+
+def attention_read_by_levels() -> tuple[dict[str, Node], i.SpikeMatmul]:
+    """q (kᵀ v) of levels 0 to 4, four channels and tokens, whose sums of up to 512 saturate at 10; and levels from 3 to 9."""
+    level, zeros = TensorType((4, 4), "graded", 0, 4), np.zeros(4, np.int64)
+    frames = [i.GradedInput("input", (), level, "input", 1.0)]
+    operands = [i.Sum(name, ("input",), level, name) for name in "qkv"]
+    context = i.SpikeMatmul("context", ("k", "v"), TensorType((4, 2), "graded", 0, 64), "v", "keys-values", 2, 0)
+    out = TensorType((4, 4), "current", 0, 10)
+    attention = i.SpikeMatmul("attention", ("q", "context"), out, "attention", "queries-context", 2, 0)
+    thresholds = np.array([3, 5, 7, 9]) << 6
+    levels = i.Levels("levels", ("attention",), level, "levels", thresholds, zeros, 0, 1.0, 4)
+    return {node.name: node for node in (*frames, *operands, context, attention, levels)}, attention
+
+
 def test_attention_must_be_lowered(compiled: Callable[..., Program]) -> None:
     program = compiled()
     attention = program.graph.nodes["block.0.ssa"]

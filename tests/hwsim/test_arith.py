@@ -97,6 +97,13 @@ def test_both_orders_of_attention_give_the_same_integers(seed: int) -> None:
     assert np.array_equal(first, 2 * np.einsum("bhci,bhcj,bhej->bhei", *heads).reshape(2, 8, 5))
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(0, 90))
+def test_sums_of_attention_saturate(seed: int, most: int) -> None:
+    q, k = np.random.default_rng(seed).integers(0, 5, (2, 3, 8, 5))
+    free = arith.spike_matmul("scores", q, k, 2, 1, 64)
+    assert np.array_equal(arith.spike_matmul("scores", q, k, 2, 1, 64, most), np.minimum(free, most))
+
+
 def test_the_readout_saturates_at_24_bits() -> None:
     top = np.array([2**23 - 2])
     assert arith.accumulate(top, np.array([10]))[0] == 2**23 - 1

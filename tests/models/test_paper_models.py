@@ -80,7 +80,7 @@ def test_an_unknown_name_is_refused() -> None:
 @pytest.mark.parametrize("name", paper_model_names())
 def test_every_layer_of_a_papers_network_fires_now_and_then(name: str) -> None:
     rates = rates_of(paper_model(name), torch.from_numpy(paper_samples(name)))
-    assert {layer: rate for layer, rate in rates.items() if not 0.02 <= rate <= 0.65} == {}
+    assert {layer: rate for layer, rate in rates.items() if not 0.015 <= rate <= 0.65} == {}
     assert 0.15 < sorted(rates.values())[len(rates) // 2] < 0.3
 
 

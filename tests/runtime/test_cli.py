@@ -34,7 +34,13 @@ def test_run_writes_outputs_and_recorded_spikes(workdir: Path, capsys: pytest.Ca
     with np.load("y.npz") as y:
         assert np.array_equal(y["output"], expected.outputs)
         assert all(np.array_equal(y[name], spikes) for name, spikes in expected.spikes.items())
-    assert json.loads(Path("c.json").read_text())["synops"] > 0
+    facts = json.loads(Path("c.json").read_text())
+    assert facts["synops"] > 0
+    assert (
+        set(facts["latency_model"]) == set(facts["energy_nj"]) == {"horowitz45", "loihi1_davies2018", "loihi1_sanafe"}
+    )
+    assert facts["latency_model"]["loihi1_sanafe"]["us_per_sample"] > 0
+    assert "latency model, loihi1_sanafe: " in capsys.readouterr().out
 
 
 def test_lava_writes_the_same_file_as_reference(workdir: Path) -> None:

@@ -117,6 +117,7 @@ def test_spikes_are_outputs_that_are_not_zero() -> None:
 def test_cutting_layers_changes_where_work_happens_but_not_how_much(neurons: int) -> None:
     a, b = counts_of(program()), counts_of(on_cores_of(program(), neurons))
     assert len(b.rows) > len(a.rows)
-    for field in ("synops", "weighted", "macs", "dense", "eq25", "active", "idle", "gated", "spikes"):
+    assert b.total("gated") + b.total("asleep") == a.total("gated") + a.total("asleep")
+    for field in ("synops", "weighted", "macs", "dense", "eq25", "active", "idle", "spikes"):
         assert b.total(field) == pytest.approx(a.total(field), rel=1e-12)
     assert b.total("messages") > a.total("messages")

@@ -63,6 +63,13 @@ def test_spikes_agree_with_the_float_model(figures: dict[str, Any]) -> None:
     assert 0 < figures["utilisation"]["binding"] <= 1
 
 
+def test_pruned_tokens_take_less_time_on_the_chip(figures: dict[str, Any]) -> None:
+    for name in ("loihi1_davies2018", "loihi1_sanafe"):
+        pruned, unpruned = (figures["latency_model"][name][which] for which in ("pruned", "unpruned"))
+        assert 0 < pruned["us_per_sample"] < unpruned["us_per_sample"]
+    assert figures["latency_model"]["horowitz45"]["pruned"]["step_ns"] is None
+
+
 def test_a_demo_without_lava_samples_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--lava-samples", "0", "--folder", str(tmp_path)]) == 2
     assert "run at least one image on Lava" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,12 +159,9 @@ def test_an_artifact_tells_its_layers_and_limits(tmp_path: Path) -> None:
     assert layers["pool"].kind == "OR pool 3×3"
     assert layers["block.0.residual"].high == 2  # of the wider input
     assert layers["block.0.fc1_lif"].vth is not None
-    assert found.report["unchecked_limits"] == [
-        "synaptic_words_per_core",
-        "input_axons_per_core",
-        "output_axons_per_core",
-    ]
-    assert found.report["cores"] == sum(layer.cores for layer in found.layers)
+    assert found.report["unchecked_limits"] == list(load_chip("loihi2").unchecked())
+    assert "synaptic_words_per_core" in found.report["unchecked_limits"]
+    assert {layer.cores for layer in found.layers} == {found.report["cores"]} == {1}  # all of them share it
 
 
 def test_the_artifact_page_is_plain_and_no_wider_than_140(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,3 +249,15 @@ def test_streams_levels_and_gates_are_listed(tmp_path: Path, capsys: pytest.Capt
     assert (mid.low, mid.high, mid.gated, mid.vth, mid.bias_exp) == (-3000, 2999, True, None, None)
     assert (layers["q"].scale, layers["q"].vth, layers["q"].bias_exp) == (1.0, None, 2)
     assert "max pool" in shown(capsys, str(tmp_path / "a.pumice"))
+
+
+def test_a_network_that_does_not_fit_the_chips_is_told_so_before_it_is_compiled(tmp_path: Path) -> None:
+    """Neurons need no calibration data to be counted; and one pool's window is more than three axons, whatever the weights."""
+    path = write_network(tmp_path / "net.nir")
+    small = replace(load_chip("loihi2"), neurons_per_core=10, usable_cores_per_chip=10, max_chips=2)
+    found = inspect_nir(path, chip=small)
+    assert re.search(r"the whole network \(at least \d+ cores\): chips for its neurons \d+/2", found.refused)
+    assert re.search(r"allow \d+ chips or more", found.refused)
+    found = inspect_nir(path, chip=replace(load_chip("loihi2"), input_axons_per_core=3))
+    lowered = {node.name: "; ".join(node.lowered) for node in found.nodes}
+    assert "unsupported: layer 'pool' (from 'pool'), one neuron alone: input axons per core 9/3" in lowered["pool"]

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from lava_networks import both_attentions, currents, in_lists, many_delays, odd_samples, odd_shapes
 from networks import TinySpikformer, images
 from numpy.typing import NDArray
+from split_networks import AXONS, CONFIG, split_spikformer
 from stream_networks import every_node
 from stream_networks import samples as stream_samples
 from stream_networks import schedule as stream_schedule
@@ -56,6 +57,10 @@ def compare(
     return reference
 
 
+def test_layers_summed_in_parts_equal_the_reference() -> None:
+    compare(split_spikformer(AXONS, "live"), images(CONFIG, 2, seed=7))
+
+
 LIVE = TinySpikformer(pool=True, size=6, retention=0.6)
 CASES = {
     "live, hold, max-pool": (LIVE, {}),
@@ -93,6 +98,12 @@ def test_both_orders_of_attention_equal_the_reference_and_each_other() -> None:
     reference = compare(both_attentions(), odd_samples(3))
     assert 0.1 < reference.spikes["by_scores"].mean() < 0.9
     np.testing.assert_array_equal(reference.spikes["by_scores"], reference.spikes["by_context"])
+
+
+def test_sums_of_attention_saturate_as_in_the_reference() -> None:
+    free, low = (Reference(counts=False).run(both_attentions(top=top), odd_samples(3)) for top in (1 << 14, 48))
+    assert not np.array_equal(free.outputs, low.outputs)
+    compare(both_attentions(top=48), odd_samples(3))
 
 
 def test_streams_levels_and_gates_equal_the_reference() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pngs import size_of
 
 from pumice.errors import BackendUnavailable, InputError
-from pumice.runtime.picture import DemoPicture, Headline, PlacedCore, change, draw_demo, joules, quantity, tiles
+from pumice.runtime.picture import DemoPicture, Headline, change, draw_demo, joules, quantity, tiles
+from pumice.runtime.picture_cores import PlacedCore
 from pumice.runtime.picture_panels import FAMILIES, MAX_BARS, _largest, family_of, routed, short
 
 HEADLINE = Headline(0.983, 0.978, 0.967, 0.9987, 0.5, 3, 1, 29, 2.95e6, 5.75e6)
@@ -21,7 +22,7 @@ LAYERS = ("lif0", "block.0.q_lif", "block.0.attn_lif", "block.0.proj_lif", "bloc
 def picture(samples: int = 3, blocks: int = 2) -> DemoPicture:
     rng = np.random.default_rng(0)
     energy = {name: (k + 1.0, 2.0 * k + 2) for k, name in enumerate(LAYERS)}
-    cores = tuple(PlacedCore(0, k, 0, 0, name, 100, 1024) for k, name in enumerate(LAYERS))
+    cores = tuple(PlacedCore(0, k, 0, 0, ((name, 100),), 1024) for k, name in enumerate(LAYERS))
     return DemoPicture(
         model="spikformer-digits",
         chip="loihi2",
@@ -36,12 +37,6 @@ def picture(samples: int = 3, blocks: int = 2) -> DemoPicture:
         headline=HEADLINE,
         incomplete=("second profile",),
     )
-
-
-def size_of(png: bytes) -> tuple[int, int]:
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", png[16:24])
-    return int(width), int(height)
 
 
 def test_the_picture_is_1600_by_1000_small_and_deterministic(tmp_path: Path) -> None:

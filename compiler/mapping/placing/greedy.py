@@ -21,7 +21,8 @@ def greedy(task: Task, cores: int) -> Ints:
         near = np.flatnonzero((site >= 0) & (task.between[core] > 0))
         way = task.between[core, near] @ task.apart[site[near]] if len(near) else np.zeros(size)
         fits = True if task.limit is None else held[task.chip] + task.synapses[core] <= task.limit
-        site[core] = int(np.argmin(np.where(free & fits, way, np.inf)))
+        allowed = free & fits if (free & fits).any() else free
+        site[core] = int(np.argmin(np.where(allowed, way, np.inf)))
         free[site[core]] = False
         held[task.chip[site[core]]] += task.synapses[core]
         pull += task.between[core]

@@ -53,7 +53,14 @@ def _improved(
         case "hilbert+force":
             return force_directed(task, first, distances(places_of(sites, chip)).astype(np.float64))
         case _:
-            return exchange(task, first)
+            return exchange(task, first, _tiles(sites))
+
+
+def _tiles(sites: Sequence[Site]) -> NDArray[np.int64]:
+    """The tile of each site, numbered as they come."""
+    tiles = [(site.chip, site.x, site.y) for site in sites]
+    numbers = {tile: number for number, tile in enumerate(dict.fromkeys(tiles))}
+    return np.array([numbers[tile] for tile in tiles], np.int64)
 
 
 def _shuffled(task: Task, first: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -74,4 +81,4 @@ def _task(traffic: Traffic, sites: Sequence[Site], synapses: Sequence[int], chip
     stored[: traffic.cores] = synapses
     apart = distances(places_of(sites, chip), CROSSING).astype(np.float64)
     numbers = np.array([site.chip for site in sites], np.int64)
-    return Task(between, apart, numbers, stored, chip.synapses_per_chip)
+    return Task(between, apart, numbers, stored, chip.synapses_per_chip, np.ones(size, np.bool_))

@@ -17,7 +17,7 @@ class Task:
 
     between: messages between two cores in both directions, [S, S], symmetric, 0 on the diagonal. apart: the length of the way
     between two sites, [S, S]. Both hold whole numbers, so that every sum is exact and the same on every machine. chip: of each
-    site, [S]. synapses: of each core, [S]; limit: on a chip.
+    site, [S]. synapses: of each core, [S]; limit: on a chip. movable: cores that may swap, [S].
     """
 
     between: Floats
@@ -25,6 +25,7 @@ class Task:
     chip: Ints
     synapses: Ints
     limit: int | None
+    movable: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +51,18 @@ class Search:
         """With which cores a may swap: no chip may come to hold more synapses than its limit."""
         task = self.task
         if task.limit is None:
-            return np.ones(len(self.site), np.bool_)
+            return task.movable
         chips, own = task.chip[self.site], task.chip[self.site[a]]
         more = task.synapses - task.synapses[a]  # what a's chip would gain
         fits = (self.held[own] + more <= task.limit) & (self.held[chips] - more <= task.limit)
-        return np.asarray(fits | (chips == own))
+        return np.asarray(task.movable & (fits | (chips == own)))
 
     def gain(self, a: int, b: int) -> float:
         """By how much the way of all messages grows if cores a and b swap; 0 where they may not."""
         here, there = int(self.site[a]), int(self.site[b])
         own, other = self.cost[a, there] - self.cost[a, here], self.cost[b, here] - self.cost[b, there]
         grown = float(own + other + 2 * self.task.between[a, b] * self.task.apart[here, there])
-        return grown if self.task.limit is None or self._legal(a)[b] else 0.0
+        return grown if self._legal(a)[b] else 0.0
 
     def swap(self, a: int, b: int) -> None:
         """Cores a and b exchange their sites."""

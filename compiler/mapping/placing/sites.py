@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,9 @@ def curve_of_tiles(chip: ChipSpec) -> Tiles:
 def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[Site], NDArray[np.int64]]:
     """(all sites of the chips that cores take, the site of each core and of each empty one [S]): cores in order, and a new chip
     where one has no free core or would hold too many synapses. Raises DoesNotFit beyond the chips allowed."""
-    runs = list(_runs(synapses, chip))
+    runs = list(chip_runs(synapses, chip))
     if len(runs) > chip.max_chips:
-        hint = "allow more chips, or use fewer weight bits, a lower retention or pruned weights"
+        hint = f"allow {len(runs):,} chips, or use fewer weight bits, a lower retention or pruned weights"
         raise DoesNotFit("chips", len(runs), chip.max_chips, f"the whole network ({len(synapses):,} cores)", hint)
     sites = [site for n in range(len(runs)) for site in chips(n)]
     size = chip.usable_cores_per_chip
@@ -66,7 +66,7 @@ def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[
     return sites, np.array([*taken, *empty], np.int64)
 
 
-def _runs(synapses: Iterable[int], chip: ChipSpec) -> Iterable[int]:
+def chip_runs(synapses: Iterable[int], chip: ChipSpec) -> Iterator[int]:
     """How many cores each chip takes."""
     cores, held, limit = 0, 0, chip.synapses_per_chip
     for index, own in enumerate(synapses):
