@@ -21,8 +21,9 @@ from pumice.compiler.mapping.memory import (
     run_length_words,
     sparse_words,
     stored,
+    weight_bits,
 )
-from pumice.hwsim.spec import load_chip
+from pumice.hwsim.spec import ChipSpec, load_chip
 
 LOIHI1 = load_chip("loihi1")
 SIZES = st.integers(0, 3000)
@@ -72,9 +73,10 @@ def conv_fan(weight: np.ndarray, grid: tuple[int, int], padding: int, positions:
     return fan
 
 
-def words_of(fan: Fan) -> Stored:
-    """Of a layer with one position."""
-    return stored(fan, LOIHI1, np.arange(fan.reader.out.shape[0]), 1)
+def words_of(fan: Fan, positions: int = 1, chip: ChipSpec = LOIHI1) -> Stored:
+    """Of all channels of a layer at as many positions."""
+    channels = np.arange(fan.reader.out.shape[0])
+    return stored(fan, chip, channels, positions, weight_bits(fan.reader, channels))
 
 
 def dense_fan(targets: int, sources: int, density: float = 1.0) -> Fan:
@@ -111,8 +113,8 @@ def test_shared_lists_are_never_larger_than_lists_of_each_neuron(
     assert lists.shared.count <= lists.discrete.count
     assert (lists.shared.synapses, lists.shared.targets) == (lists.discrete.synapses, lists.discrete.targets)
     places = fan.reader.out.shape[1] * fan.reader.out.shape[2]
-    free = stored(fan, LOIHI1, np.arange(5), places)
-    alone = stored(fan, replace(LOIHI1, shared_axon_positions=None), np.arange(5), places)
+    free = words_of(fan, places)
+    alone = words_of(fan, places, replace(LOIHI1, shared_axon_positions=None))
     assert free.words <= alone.words
     assert free.synapses == alone.synapses <= int((weight != 0).sum())
 
@@ -120,7 +122,7 @@ def test_shared_lists_are_never_larger_than_lists_of_each_neuron(
 def test_a_token_wise_layer_shares_its_weights_over_all_tokens() -> None:
     rng = np.random.default_rng(0)
     weight = rng.integers(1, 100, (16, 12, 1, 1)) * 2
-    one, many = (stored(conv_fan(weight, (n, 1), 0), LOIHI1, np.arange(16), n) for n in (1, 50))
+    one, many = (words_of(conv_fan(weight, (n, 1), 0), n) for n in (1, 50))
     assert many.format.startswith("shared")
     assert many.words <= 2 * one.words  # a longer index, no more weights
     assert many.synapses == one.synapses == weight.size
@@ -133,6 +135,6 @@ def test_pruning_a_convolution_never_adds_words() -> None:
     for kept in (288, 200, 100, 50, 20, 5, 1):
         pruned = np.zeros(weight.size, np.int64)
         pruned[order[:kept]] = weight.ravel()[order[:kept]]
-        words.append(stored(conv_fan(pruned.reshape(weight.shape), (6, 6), 1), LOIHI1, np.arange(8), 36).words)
+        words.append(words_of(conv_fan(pruned.reshape(weight.shape), (6, 6), 1), 36).words)
     assert words == sorted(words, reverse=True)
     assert words[-1] < words[0] / 20
