@@ -9,7 +9,8 @@ from typing import Any
 MAY_BE_ZERO = ("graded_bits", "bias_exponent_bits", "max_delay", "crossing_axon_entries")
 AT_MOST = {"weight_bits": 8, "threshold_bits": 17}  # wider numbers have no meaning in `hwsim.arith`
 FORMAT = ("synapse_prefix_bits", "synapses_per_entry", "index_bits_min", "index_bits_max")  # one means nothing alone
-OF_FORMAT = ("words_per_axon", "shared_axon_positions", "synapse_configs")  # not checked where there is no format
+# not checked where there is no format
+OF_FORMAT = ("words_per_axon", "shared_axon_positions", "shared_axon_channels", "synapse_configs")
 
 
 def chip_problems(table: Mapping[str, Any], wanted: Mapping[str, bool]) -> list[str]:

@@ -22,10 +22,11 @@ class ChipSpec:
     system. synaptic_words_per_core: 64-bit words. graded_bits: payload bits of a spike, 0 for binary spikes only. max_delay:
     axonal delay in timesteps.
 
-    How synapses are stored (see `compiler.mapping.memory`): synapse_prefix_bits of an entry of synapses_per_entry synapses, at
-    most words_per_axon words an axon, an index of index_bits_min to index_bits_max bits; shared_axon_positions: targets that a
-    shared axon's base can name. *_axon_entries: output axon entries of one neuron for one destination core, when it has synapses
-    of its own, when it shares those of its channel, and what is added where it leaves the chip. *_configs: entries of a core's
+    How synapses are stored (see `compiler.mapping.memory`): synapse_prefix_bits of an entry of synapses_per_entry
+    synapses, at most words_per_axon words an axon, an index of index_bits_min to index_bits_max bits;
+    shared_axon_positions: targets that a shared axon's base can name; shared_axon_channels: source channels that it can
+    tell apart. *_axon_entries: output axon entries of one neuron for one destination core, when it has synapses of its
+    own, when it shares those of its channel, and what is added where it leaves the chip. *_configs: entries of a core's
     tables of compartment settings, thresholds and synapse formats.
     """
 
@@ -47,6 +48,7 @@ class ChipSpec:
     index_bits_min: int | None
     index_bits_max: int | None
     shared_axon_positions: int | None
+    shared_axon_channels: int | None
     discrete_axon_entries: int | None
     shared_axon_entries: int | None
     crossing_axon_entries: int | None

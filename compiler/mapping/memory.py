@@ -51,8 +51,15 @@ def stored(fan: Fan, chip: ChipSpec, channels: Ints, positions: int, weight: int
     lists, width = fan_lists(fan, channels), len(channels) * positions
     forms = [_form("discrete", lists.discrete, bits, width, chip, neurons, synapses)]
     if positions <= (chip.shared_axon_positions or 0):
-        forms.append(_form("shared", lists.shared, bits, width, chip, len(fan.sources), synapses))
+        forms.append(_form("shared", lists.shared, bits, width, chip, shared_axons(fan, chip), synapses))
     return min(forms, key=lambda form: (_illegal(form, chip), form.words, form.axons))
+
+
+def shared_axons(fan: Fan, chip: ChipSpec) -> int:
+    """Axons of a stream whose neurons share their channel's lists: one for each position, for as many channels as it can tell
+    apart."""
+    most = chip.shared_axon_channels or len(fan.per_channel)
+    return len(fan.sources) * -(-len(fan.per_channel) // most)
 
 
 def _illegal(form: Stored, chip: ChipSpec) -> bool:
