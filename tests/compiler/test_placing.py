@@ -161,7 +161,8 @@ def test_a_new_chip_begins_where_one_has_no_core_or_no_room(walk: Callable[..., 
     chip = replace(LOIHI, usable_cores_per_chip=6, synapses_per_chip=10, max_chips=3)
     sites, first = spread(walk(chip), [1, 1, 1, 1, 1, 1, 1, 8, 2], chip)
     assert [sites[k].chip for k in first[:9]] == [0] * 6 + [1] * 2 + [2]
-    assert sorted(first) == list(range(18))
+    assert sorted(first) == list(range(len(sites)))
+    assert len(set(sites)) == len(sites) == 10
     with pytest.raises(DoesNotFit, match="chips 4/3"):
         spread(walk(chip), [10, 10, 10, 10], chip)
     with pytest.raises(DoesNotFit, match="core 1: synapses per chip 11/10"):

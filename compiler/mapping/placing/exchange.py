@@ -22,22 +22,24 @@ def exchange(task: Task, site: Ints, tile: Ints) -> Ints:
 
 
 def swapped(task: Task, site: Ints) -> Ints:
-    """Sites [S] after sweeps in which each core swaps with the one that saves most; up to 20, fewer once nothing is saved."""
+    """Sites [S] after sweeps in which each core swaps with the one that saves most; up to 20, fewer once nothing is saved. A core
+    is looked at again only after a swap that may have changed what it can save."""
     search = begin(task, site)
-    busy = np.flatnonzero(task.between.any(axis=1) & task.movable)
+    busy = task.between.any(axis=1) & task.movable
+    waiting = busy.copy()
     for _ in range(SWEEPS):
-        if not sum(_improve(search, int(a)) for a in busy):
-            break
+        for a in np.flatnonzero(waiting):
+            waiting[a] = False
+            waiting[_improve(search, int(a))] = True
+        waiting &= busy
     return search.site
 
 
-def _improve(search: Search, a: int) -> bool:
+def _improve(search: Search, a: int) -> Ints:
+    """The cores that the best swap of a concerns; none where no swap saves anything."""
     gains = search.gains(a)
     best = int(np.argmin(gains))
-    if gains[best] >= 0:
-        return False
-    search.swap(a, best)
-    return True
+    return search.swap(a, best) if gains[best] < 0 else np.zeros(0, np.int64)
 
 
 def tiles_swapped(task: Task, site: Ints, tile: Ints) -> Ints:

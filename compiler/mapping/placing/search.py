@@ -64,8 +64,9 @@ class Search:
         grown = float(own + other + 2 * self.task.between[a, b] * self.task.apart[here, there])
         return grown if self._legal(a)[b] else 0.0
 
-    def swap(self, a: int, b: int) -> None:
-        """Cores a and b exchange their sites."""
+    def swap(self, a: int, b: int) -> Ints:
+        """Cores a and b exchange their sites. Returns the cores whose gains this may change: those two, and those that either
+        exchanges messages with."""
         task, (at, to) = self.task, (int(self.site[a]), int(self.site[b]))
         change = task.apart[to] - task.apart[at]
         pull = task.between[a] - task.between[b]
@@ -74,6 +75,7 @@ class Search:
         self.held[task.chip[to]] += task.synapses[a] - task.synapses[b]
         self.held[task.chip[at]] += task.synapses[b] - task.synapses[a]
         self.site[a], self.site[b] = to, at
+        return np.append(touched, (a, b))
 
 
 def begin(task: Task, site: Ints) -> Search:

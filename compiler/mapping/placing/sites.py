@@ -13,6 +13,7 @@ from pumice.errors import DoesNotFit
 from pumice.hwsim.spec import ChipSpec
 
 Chips = Callable[[int], list[Site]]  # the sites of the n-th chip of a walk, in its order
+SPARE = 10  # cores for each empty site that a search may use: of thousands it would only be slower
 Tiles = list[tuple[int, int]]  # (x, y) of a chip's mesh
 
 
@@ -53,8 +54,8 @@ def curve_of_tiles(chip: ChipSpec) -> Tiles:
 
 
 def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[Site], NDArray[np.int64]]:
-    """(all sites of the chips that cores take, the site of each core and of each empty one [S]): cores in order, and a new chip
-    where one has no free core or would hold too many synapses. Raises DoesNotFit beyond the chips allowed."""
+    """(the sites of the chips that cores take, few of them empty; the site of each core and of each empty one [S]): cores in
+    order, a new chip where one has no free core or would hold too many synapses. Raises DoesNotFit beyond the chips allowed."""
     runs = list(chip_runs(synapses, chip))
     if len(runs) > chip.max_chips:
         hint = f"allow {len(runs):,} chips, or use fewer weight bits, a lower retention or pruned weights"
@@ -62,8 +63,9 @@ def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[
     sites = [site for n in range(len(runs)) for site in chips(n)]
     size = chip.usable_cores_per_chip
     taken = [n * size + k for n, cores in enumerate(runs) for k in range(cores)]
-    empty = sorted(set(range(len(sites))) - set(taken))
-    return sites, np.array([*taken, *empty], np.int64)
+    empty = sorted(set(range(len(sites))) - set(taken))[: len(taken) // SPARE + 1]
+    kept = sorted([*taken, *empty])
+    return [sites[k] for k in kept], np.searchsorted(kept, [*taken, *empty]).astype(np.int64)
 
 
 def chip_runs(synapses: Iterable[int], chip: ChipSpec) -> Iterator[int]:
