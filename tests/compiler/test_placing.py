@@ -17,7 +17,7 @@ from pumice.compiler.mapping.placing.exchange import exchange, swapped, tiles_sw
 from pumice.compiler.mapping.placing.force import force_directed
 from pumice.compiler.mapping.placing.greedy import greedy
 from pumice.compiler.mapping.placing.search import Ints, Task, begin
-from pumice.compiler.mapping.placing.sites import along_curve, curve_of_tiles, row_by_row, spread, to_and_fro
+from pumice.compiler.mapping.placing.sites import along_curve, curve_of_tiles, row_by_row, spread, to_and_fro, trimmed
 from pumice.compiler.program import Site
 from pumice.errors import DoesNotFit
 from pumice.hwsim.spec import load_chip
@@ -161,8 +161,9 @@ def test_a_new_chip_begins_where_one_has_no_core_or_no_room(walk: Callable[..., 
     chip = replace(LOIHI, usable_cores_per_chip=6, synapses_per_chip=10, max_chips=3)
     sites, first = spread(walk(chip), [1, 1, 1, 1, 1, 1, 1, 8, 2], chip)
     assert [sites[k].chip for k in first[:9]] == [0] * 6 + [1] * 2 + [2]
-    assert sorted(first) == list(range(len(sites)))
-    assert len(set(sites)) == len(sites) == 10
+    assert sorted(first) == list(range(18))
+    few, order = trimmed(sites, first, 9)
+    assert [few[k] for k in order] == [sites[k] for k in first[:10]]
     with pytest.raises(DoesNotFit, match="chips 4/3"):
         spread(walk(chip), [10, 10, 10, 10], chip)
     with pytest.raises(DoesNotFit, match="core 1: synapses per chip 11/10"):

@@ -13,7 +13,7 @@ from pumice.compiler.mapping.placing.exchange import exchange
 from pumice.compiler.mapping.placing.force import force_directed
 from pumice.compiler.mapping.placing.greedy import greedy
 from pumice.compiler.mapping.placing.search import Task
-from pumice.compiler.mapping.placing.sites import along_curve, row_by_row, spread
+from pumice.compiler.mapping.placing.sites import along_curve, row_by_row, spread, trimmed
 from pumice.compiler.mapping.traffic import Traffic
 from pumice.compiler.program import Site
 from pumice.hwsim.spec import ChipSpec
@@ -31,6 +31,8 @@ def place(
     sites, first = spread(start, synapses, chip)
     if method in ("sequential", "hilbert"):
         return tuple(sites[k] for k in first[: traffic.cores])
+    if method == "exchange":
+        sites, first = trimmed(sites, first, traffic.cores)
     task = _task(traffic, sites, synapses, chip)
     found = _improved(method, task, first, traffic.cores, sites, chip, seed)
     return tuple(sites[k] for k in found[: traffic.cores])

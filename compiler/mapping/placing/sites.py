@@ -54,8 +54,8 @@ def curve_of_tiles(chip: ChipSpec) -> Tiles:
 
 
 def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[Site], NDArray[np.int64]]:
-    """(the sites of the chips that cores take, few of them empty; the site of each core and of each empty one [S]): cores in
-    order, a new chip where one has no free core or would hold too many synapses. Raises DoesNotFit beyond the chips allowed."""
+    """(all sites of the chips that cores take, the site of each core and then of each empty one [S]): cores in order, a new chip
+    where one has no free core or would hold too many synapses. Raises DoesNotFit beyond the chips allowed."""
     runs = list(chip_runs(synapses, chip))
     if len(runs) > chip.max_chips:
         hint = f"allow {len(runs):,} chips, or use fewer weight bits, a lower retention or pruned weights"
@@ -63,9 +63,14 @@ def spread(chips: Chips, synapses: Sequence[int], chip: ChipSpec) -> tuple[list[
     sites = [site for n in range(len(runs)) for site in chips(n)]
     size = chip.usable_cores_per_chip
     taken = [n * size + k for n, cores in enumerate(runs) for k in range(cores)]
-    empty = sorted(set(range(len(sites))) - set(taken))[: len(taken) // SPARE + 1]
-    kept = sorted([*taken, *empty])
-    return [sites[k] for k in kept], np.searchsorted(kept, [*taken, *empty]).astype(np.int64)
+    empty = sorted(set(range(len(sites))) - set(taken))
+    return sites, np.array([*taken, *empty], np.int64)
+
+
+def trimmed(sites: Sequence[Site], first: NDArray[np.int64], cores: int) -> tuple[list[Site], NDArray[np.int64]]:
+    """The same with few of the empty sites."""
+    kept = np.sort(first[: cores + cores // SPARE + 1])
+    return [sites[k] for k in kept], np.searchsorted(kept, first[: len(kept)]).astype(np.int64)
 
 
 def chip_runs(synapses: Iterable[int], chip: ChipSpec) -> Iterator[int]:
