@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group
-from pumice.compiler.mapping.fans import taps_of
 from pumice.compiler.mapping.pieces import Item
+from pumice.compiler.mapping.taps import taps_of
 from pumice.compiler.mapping.usage import Network
 
 Ints = NDArray[np.int64]
