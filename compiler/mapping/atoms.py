@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pumice.compiler.mapping.fill import Caps, neurons_of
-from pumice.compiler.mapping.pieces import Item, measured_limits, pieces_of, ranges
-from pumice.compiler.mapping.usage import Network, Range, violations
+from pumice.compiler.mapping.fill import Caps
+from pumice.compiler.mapping.pieces import Item, measured_limits, most_that, pieces_of, ranges
+from pumice.compiler.mapping.usage import Network, violations
 from pumice.compiler.program import Slice
 
 ATOMS_A_CORE = 8  # at least, where one position of a layer is not larger
@@ -17,7 +17,7 @@ MOST_ATOMS = 20_000  # a partitioner's time grows with them
 def atoms_of(network: Network, caps: Caps) -> list[Item]:
     """Each group, in program order, in pieces of up to an eighth of a core's neurons; larger where they would be too many."""
     groups = {name: pieces_of(network, name) for name in network.groups}
-    neurons = sum(neurons_of(item) for items in groups.values() for item in items)
+    neurons = sum(item.neurons for items in groups.values() for item in items)
     size = max(network.chip.neurons_per_core // ATOMS_A_CORE, -(-neurons // MOST_ATOMS))
     most = {name: min(size, caps.get(name, size)) for name in groups}
     return [atom for name, items in groups.items() for item in items for atom in _cut(item, most[name])]
@@ -26,7 +26,7 @@ def atoms_of(network: Network, caps: Caps) -> list[Item]:
 def _cut(item: Item, size: int) -> Iterator[Item]:
     """An item in parts of about equal size, of up to `size` neurons where one row of it is not larger."""
     start, end = item.along
-    rows = max(1, size * (end - start) // neurons_of(item))
+    rows = max(1, size * (end - start) // item.neurons)
     parts = -(-(end - start) // rows)
     yield from (item.part(start + a, start + b) for a, b in ranges(end - start, parts))
 
@@ -41,7 +41,7 @@ class Room:
     def holds(self, atoms: Iterable[Item]) -> bool:
         """Whether a core can hold these atoms."""
         atoms = list(atoms)
-        if sum(map(neurons_of, atoms)) > self.network.chip.neurons_per_core or self._above_caps(atoms):
+        if sum(item.neurons for item in atoms) > self.network.chip.neurons_per_core or self._above_caps(atoms):
             return False
         if not measured_limits(self.network):
             return True
@@ -50,12 +50,7 @@ class Room:
     def fitting(self, atoms: Iterable[Item], item: Item) -> int:
         """How many rows of an item, from its start, a core with `atoms` can hold too."""
         held, (start, end) = list(atoms), item.along
-        low, high = 0, end - start
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = self.holds([*held, item.part(start, start + middle)])
-            low, high = (middle, high) if fits else (low, middle - 1)
-        return low
+        return most_that(lambda rows: self.holds([*held, item.part(start, start + rows)]), end - start)
 
     def _above_caps(self, atoms: Iterable[Item]) -> bool:
         """A cap leaves room for one row of a group at least."""
@@ -63,14 +58,14 @@ class Room:
         row: dict[str, int] = {}
         for atom in atoms:
             if atom.group in self.caps:
-                held[atom.group] = held.get(atom.group, 0) + neurons_of(atom)
-                row[atom.group] = max(row.get(atom.group, 0), neurons_of(atom) // (atom.along[1] - atom.along[0]))
+                held[atom.group] = held.get(atom.group, 0) + atom.neurons
+                row[atom.group] = max(row.get(atom.group, 0), atom.neurons // (atom.along[1] - atom.along[0]))
         return any(count > max(self.caps[name], row[name]) for name, count in held.items())
 
 
 def slices_of(atoms: Iterable[Item], network: Network) -> tuple[Slice, ...]:
     """The slices that a core's atoms make, measured."""
-    return tuple(network.slice_of(item.group, item.channels, item.positions) for item in merged(atoms))
+    return tuple(item.slice_in(network) for item in merged(atoms))
 
 
 def merged(atoms: Iterable[Item]) -> list[Item]:
@@ -78,17 +73,12 @@ def merged(atoms: Iterable[Item]) -> list[Item]:
     atoms = list(atoms)
     rank = {atom.group: place for place, atom in reversed(list(enumerate(atoms)))}
     found: list[Item] = []
-    for atom in sorted(atoms, key=lambda atom: (rank[atom.group], _fixed(atom), atom.along)):
+    for atom in sorted(atoms, key=lambda atom: (rank[atom.group], atom.fixed, atom.along)):
         if found and _follows(found[-1], atom):
             found[-1] = found[-1].part(found[-1].along[0], atom.along[1])
         else:
             found.append(atom)
     return found
-
-
-def _fixed(atom: Item) -> Range:
-    """The range that an atom's axis leaves alone."""
-    return atom.positions if atom.axis == "channels" else atom.channels
 
 
 def _follows(before: Item, atom: Item) -> bool:

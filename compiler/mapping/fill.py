@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pumice.compiler.mapping.pieces import Axis, Item, check_fits, measured_limits
+from pumice.compiler.mapping.pieces import Axis, Item, check_fits, measured_limits, most_that
 from pumice.compiler.mapping.usage import Network, Range, violations
 from pumice.compiler.program import Slice
 
@@ -68,24 +68,20 @@ class Filler:
             return [item]
         add(core, first.part(first.along[0], taken))  # apart from the rows before it, as it was measured
         left = replace(first.part(taken, first.along[1]), axis="positions")
-        return [part for part in (left, item.part(start + 1, end)) if neurons_of(part)]
+        return [part for part in (left, item.part(start + 1, end)) if part.neurons]
 
     def _most(self, core: Core, item: Item) -> int:
         """How much of an item, from the start of its axis, still fits a core."""
         start, end = item.along
-        low, high = 0, min(end - start, self._room(core, item))
-        if high and self._fits(core, item.part(start, start + high)):
-            return high
-        while low < high:
-            middle = (low + high + 1) // 2
-            fits = self._fits(core, item.part(start, start + middle))
-            low, high = (middle, high) if fits else (low, middle - 1)
-        return low
+        most = min(end - start, self._room(core, item))
+        if most and self._fits(core, item.part(start, start + most)):  # as a rule all of it does
+            return most
+        return most_that(lambda rows: self._fits(core, item.part(start, start + rows)), most)
 
     def _room(self, core: Core, item: Item) -> int:
         """The same by numbers of neurons alone."""
-        held = {key: neurons_of(part) for key, part in core.items()}
-        each = neurons_of(item) // (item.along[1] - item.along[0])
+        held = {key: part.neurons for key, part in core.items()}
+        each = item.neurons // (item.along[1] - item.along[0])
         room = self.network.chip.neurons_per_core - sum(held.values())
         if item.group in self.caps:
             own = sum(count for (name, _, _), count in held.items() if name == item.group)
@@ -102,16 +98,11 @@ class Filler:
 
 def add(core: Core, item: Item) -> None:
     """Put an item on a core, together with what the core has of the same group just before it."""
-    key = (item.group, item.axis, item.positions if item.axis == "channels" else item.channels)
+    key = (item.group, item.axis, item.fixed)
     before = core.get(key)
     core[key] = item if before is None else before.part(before.along[0], item.along[1])
 
 
-def neurons_of(item: Item) -> int:
-    """Neurons of an item."""
-    return (item.channels[1] - item.channels[0]) * (item.positions[1] - item.positions[0])
-
-
 def slices_in(core: Core, network: Network) -> tuple[Slice, ...]:
     """What a core holds, measured."""
-    return tuple(network.slice_of(item.group, item.channels, item.positions) for item in core.values())
+    return tuple(item.slice_in(network) for item in core.values())

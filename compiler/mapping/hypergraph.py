@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.mapping.atoms import Room, atoms_of, slices_of
-from pumice.compiler.mapping.fill import Caps, neurons_of
+from pumice.compiler.mapping.fill import Caps
 from pumice.compiler.mapping.partitions import Cores
 from pumice.compiler.mapping.pieces import Item, check_fits
 from pumice.compiler.mapping.traffic import Rates, Traffic, traffic_of
@@ -34,7 +34,7 @@ def hypergraph_cores(network: Network, rates: Rates, caps: Caps) -> Cores:
     """
     atoms = atoms_of(network, caps)
     traffic = traffic_of([slices_of([atom], network) for atom in atoms], network, rates)
-    blocks = -(-sum(map(neurons_of, atoms)) // network.chip.neurons_per_core)
+    blocks = -(-sum(item.neurons for item in atoms) // network.chip.neurons_per_core)
     block = partitioned(atoms, traffic, blocks)
     cores = repaired(atoms, block, traffic, Room(network, caps))
     return tuple(slices_of(core, network) for core in cores)
@@ -55,7 +55,7 @@ def partitioned(atoms: Sequence[Item], traffic: Traffic, blocks: int) -> Ints:
     context = library.context_from_preset(mtkahypar.PresetType.DETERMINISTIC)
     context.logging = False
     context.set_partitioning_parameters(blocks, IMBALANCE, mtkahypar.Objective.KM1)
-    neurons = [neurons_of(atom) for atom in atoms]
+    neurons = [atom.neurons for atom in atoms]
     graph = library.create_hypergraph(context, len(atoms), len(pins), pins, neurons, weights)
     return np.array(graph.partition(context).get_partition(), np.int64)
 
@@ -124,5 +124,5 @@ def _put_anywhere(cores: list[list[Item]], atom: Item, pull: NDArray[np.float64]
 
 def _middle(core: Iterable[Item], rank: dict[str, int]) -> float:
     """Where a core's neurons lie in the program, on average."""
-    total = [(neurons_of(atom), rank[atom.group]) for atom in core]
+    total = [(atom.neurons, rank[atom.group]) for atom in core]
     return sum(n * place for n, place in total) / sum(n for n, _ in total)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from pumice.compiler.mapping.mesh import LinkLoads, places_of
 from pumice.compiler.mapping.partitions import Cores
 from pumice.compiler.mapping.placing.methods import Placement, place
 from pumice.compiler.mapping.score import Score, loads, score
 from pumice.compiler.mapping.traffic import Traffic
 from pumice.compiler.mapping.usage import Network
-from pumice.compiler.program import CoreMapping, Site
+from pumice.compiler.program import CoreMapping
 from pumice.hwsim.spec import ChipSpec
 
 
@@ -27,8 +25,7 @@ class Mapped:
 
     def link_loads(self, chip: ChipSpec) -> LinkLoads:
         """Messages per sample over each link."""
-        sites = self.mapping.sites
-        return loads(self.traffic, places_of(sites, chip), np.arange(len(sites)))
+        return loads(self.traffic, places_of(self.mapping.sites, chip))
 
 
 def best(candidates: Iterable[Mapped]) -> Mapped:
@@ -40,9 +37,4 @@ def placed(network: Network, cores: Cores, traffic: Traffic, method: Placement, 
     """A partition at the sites that a placement chooses."""
     synapses = [sum(part.synapses for part in core) for core in cores]
     sites = place(method, traffic, synapses, network.chip, seed)
-    return Mapped(CoreMapping(cores, sites, network.layouts), traffic, scored(traffic, sites, network.chip))
-
-
-def scored(traffic: Traffic, sites: tuple[Site, ...], chip: ChipSpec) -> Score:
-    """The score of cores at sites."""
-    return score(traffic, places_of(sites, chip), np.arange(len(sites)))
+    return Mapped(CoreMapping(cores, sites, network.layouts), traffic, score(traffic, places_of(sites, network.chip)))

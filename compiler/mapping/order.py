@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pumice.compiler.mapping.fill import neurons_of
 from pumice.compiler.mapping.pieces import Item
 from pumice.compiler.mapping.usage import Network
 from pumice.hwsim.spec import ChipSpec
@@ -33,7 +32,7 @@ def in_columns(network: Network, groups: Groups, cores: int) -> Iterator[Item]:
     """Segments of consecutive layers that take up to `cores` cores; within a segment place by place, and at each place layer by
     layer: what a place's neurons send each other then mostly stays on their core."""
     for segment in segments(network, groups, cores):
-        neurons = sum(neurons_of(item) for name in segment for item in groups[name])
+        neurons = sum(item.neurons for name in segment for item in groups[name])
         edges = np.linspace(0, 1, -(-neurons // network.chip.neurons_per_core) + 1)
         for k in range(len(edges) - 1):
             for name in segment:
@@ -47,7 +46,7 @@ def segments(network: Network, groups: Groups, cores: int) -> list[list[str]]:
     for name, items in groups.items():
         if not items:
             continue
-        own, share = sum(neurons_of(item) for item in items), memory_share(network, items[0])
+        own, share = sum(item.neurons for item in items), memory_share(network, items[0])
         if not found or neurons + own > cores * network.chip.neurons_per_core or memory + share > 1:
             found.append([])
             neurons, memory = 0, 0.0
@@ -58,9 +57,7 @@ def segments(network: Network, groups: Groups, cores: int) -> list[list[str]]:
 
 def memory_share(network: Network, item: Item) -> float:
     """How much of what a core may hold of weights one position of an item takes; of a chip's synapses a core's equal share."""
-    part = item.part(item.along[0], item.along[0] + 1)
-    held = network.slice_of(part.group, part.channels, part.positions)
-    chip = network.chip
+    held, chip = item.part(item.along[0], item.along[0] + 1).slice_in(network), network.chip
     words = 0.0 if chip.synaptic_words_per_core is None else held.words / chip.synaptic_words_per_core
     return max(words, held.synapses / synapses_per_core(chip))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pumice.compiler.mapping.fill import Caps, Filler, neurons_of, slices_in
+from pumice.compiler.mapping.fill import Caps, Filler, slices_in
 from pumice.compiler.mapping.order import by_index, in_columns, in_program_order
 from pumice.compiler.mapping.pieces import Item, pieces_of
 from pumice.compiler.mapping.thrift import thrifty
@@ -40,6 +40,6 @@ def _fewest(network: Network, caps: Caps, items: Iterable[Item]) -> Cores:
     """Cores filled with whole positions, or with cut ones where that takes fewer."""
     items = list(items)
     cores = Filler(network, caps).fill(items)
-    if len(cores) > -(-sum(map(neurons_of, items)) // network.chip.neurons_per_core):
+    if len(cores) > -(-sum(item.neurons for item in items) // network.chip.neurons_per_core):
         cores = min(cores, Filler(network, caps, tight=True).fill(items), key=len)
     return tuple(slices_in(core, network) for core in cores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group
 from pumice.compiler.mapping.usage import Network, Range, Use, violations
+from pumice.compiler.program import Slice
 from pumice.errors import DoesNotFit
 
 Axis = Literal["channels", "positions"]
@@ -29,6 +30,20 @@ class Item:
         """The range that may be cut."""
         return self.channels if self.axis == "channels" else self.positions
 
+    @property
+    def fixed(self) -> Range:
+        """The range that the axis leaves alone."""
+        return self.positions if self.axis == "channels" else self.channels
+
+    @property
+    def neurons(self) -> int:
+        """How many neurons it has."""
+        return (self.channels[1] - self.channels[0]) * (self.positions[1] - self.positions[0])
+
+    def slice_in(self, network: Network) -> Slice:
+        """What a core takes in with it, measured."""
+        return network.slice_of(self.group, self.channels, self.positions)
+
     def part(self, start: int, end: int) -> Item:
         """The item's neurons from `start` to `end` of its axis."""
         if self.axis == "channels":
@@ -37,7 +52,7 @@ class Item:
 
     def across(self) -> list[Item]:
         """The item in two halves across its axis; itself where its rows are single neurons."""
-        start, end = self.positions if self.axis == "channels" else self.channels
+        start, end = self.fixed
         halves = [(start + a, start + b) for a, b in ranges(end - start, min(2, end - start))]
         if self.axis == "channels":
             return [Item(self.group, self.channels, half, self.axis) for half in halves]
@@ -105,10 +120,15 @@ def _neurons_a_core(network: Network, name: str, pieces: int) -> int:
 
 def largest_fit(network: Network, item: Item, start: int) -> int:
     """How many of an item's neurons' rows, from `start` along its axis, an empty core can hold."""
-    low, high = 0, item.along[1] - start
+    return most_that(lambda rows: _fits(network, item.part(start, start + rows)), item.along[1] - start)
+
+
+def most_that(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest number up to `limit` that fits, where all smaller ones do too; 0 where 1 does not."""
+    low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if _fits(network, item.part(start, start + middle)) else (low, middle - 1)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
 
 
@@ -118,12 +138,11 @@ def _fits(network: Network, item: Item) -> bool:
 
 def exceeded(network: Network, item: Item) -> Iterator[Use]:
     """The limits that an item alone exceeds; its neurons first, since they are known without looking at synapses."""
-    neurons = (item.channels[1] - item.channels[0]) * (item.positions[1] - item.positions[0])
-    if neurons > network.chip.neurons_per_core:
-        return iter([("neurons per core", neurons, network.chip.neurons_per_core)])
+    if item.neurons > network.chip.neurons_per_core:
+        return iter([("neurons per core", item.neurons, network.chip.neurons_per_core)])
     if not measured_limits(network):
         return iter(())
-    return violations([network.slice_of(item.group, item.channels, item.positions)], network)
+    return violations([item.slice_in(network)], network)
 
 
 def measured_limits(network: Network) -> bool:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pumice.compiler.mapping.mesh import LinkLoads, Places, link_loads
 from pumice.compiler.mapping.traffic import Traffic
 
@@ -27,10 +24,10 @@ class Score:
         return self.spike_hops + self.crossings, self.max_link_load
 
 
-def score(traffic: Traffic, places: Places, site: NDArray[np.int64]) -> Score:
-    """The score of a placement. site: of each core, an index into `places`."""
+def score(traffic: Traffic, places: Places) -> Score:
+    """The score of a placement. places: of the cores."""
     away = traffic.source != traffic.target
-    a, b, messages = site[traffic.source[away]], site[traffic.target[away]], traffic.messages[away]
+    a, b, messages = traffic.source[away], traffic.target[away], traffic.messages[away]
     across, down, between = places.hops(a, b)
     hops = float(((across + down + between) * messages).sum())
     return Score(
@@ -38,6 +35,6 @@ def score(traffic: Traffic, places: Places, site: NDArray[np.int64]) -> Score:
     )
 
 
-def loads(traffic: Traffic, places: Places, site: NDArray[np.int64]) -> LinkLoads:
-    """The load of every link of a placement."""
-    return link_loads(places, site[traffic.source], site[traffic.target], traffic.messages)
+def loads(traffic: Traffic, places: Places) -> LinkLoads:
+    """The load of every link of a placement. places: of the cores."""
+    return link_loads(places, traffic.source, traffic.target, traffic.messages)

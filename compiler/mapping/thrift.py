@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pumice.compiler.mapping.fill import neurons_of
 from pumice.compiler.mapping.order import Groups, synapses_per_core
 from pumice.compiler.mapping.pieces import Item, ranges
 from pumice.compiler.mapping.placing.sites import chip_runs
@@ -23,7 +22,7 @@ def thrifty(network: Network, groups: Groups) -> Groups:
     chip = network.chip
     if chip.synapses_per_chip is None:
         return groups
-    cores = -(-sum(neurons_of(item) for items in groups.values() for item in items) // chip.neurons_per_core)
+    cores = -(-sum(item.neurons for items in groups.values() for item in items) // chip.neurons_per_core)
     fewest = -(-cores // chip.usable_cores_per_chip)
     cut = groups
     for share in SHARES:
@@ -50,7 +49,7 @@ def _held(network: Network, groups: Groups) -> Iterator[int]:
     """Synapses on each core, when cores are filled with the groups' neurons one after another."""
     room, held = network.chip.neurons_per_core, 0
     for item in (item for items in groups.values() for item in items):
-        left, own = neurons_of(item), _synapses(network, item)
+        left, own = item.neurons, _synapses(network, item)
         while left:
             taken = min(room, left)
             room, left, held = room - taken, left - taken, held + own
@@ -62,5 +61,4 @@ def _held(network: Network, groups: Groups) -> Iterator[int]:
 
 def _synapses(network: Network, item: Item) -> int:
     """What a core stores of an item, however few of its places it has."""
-    part = item.part(item.along[0], item.along[0] + 1)
-    return network.slice_of(part.group, part.channels, part.positions).synapses
+    return item.part(item.along[0], item.along[0] + 1).slice_in(network).synapses

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from networks import TinySpikformer, images, tiny_spikformer
 
 from pumice.compiler.mapping.atoms import atoms_of, merged
-from pumice.compiler.mapping.fill import neurons_of
 from pumice.compiler.mapping.hypergraph import hyperedges
 from pumice.compiler.mapping.legality import mapping_problems
 from pumice.compiler.mapping.mapper import map_network
@@ -84,10 +83,10 @@ def test_atoms_are_small_cover_each_group_and_merge_back_to_it() -> None:
     program, _ = small()
     network = network_of(program.graph, replace(program.chip, neurons_per_core=256))
     atoms = atoms_of(network, {"block.0.fc1_lif": 16})
-    assert max(map(neurons_of, atoms)) <= 32
-    assert max(neurons_of(atom) for atom in atoms if atom.group == "block.0.fc1_lif") == 16
+    assert max(item.neurons for item in atoms) <= 32
+    assert max(atom.neurons for atom in atoms if atom.group == "block.0.fc1_lif") == 16
     whole = merged(np.random.default_rng(0).permutation(np.array(atoms, object)).tolist())
-    assert {item.group: neurons_of(item) for item in whole} == {
+    assert {item.group: item.neurons for item in whole} == {
         name: int(np.prod(layout.extent)) for name, layout in network.layouts.items()
     }
     for before, after in pairwise(atoms):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mapped import on_cores
 from networks import TinySpikformer, images, tiny_spikformer
 
-from pumice.compiler.mapping.fill import Filler, neurons_of
+from pumice.compiler.mapping.fill import Filler
 from pumice.compiler.mapping.layouts import layouts_of
 from pumice.compiler.mapping.legality import mapping_problems
 from pumice.compiler.mapping.order import in_columns, in_program_order, memory_share, segments
@@ -109,7 +109,7 @@ def test_columns_keep_a_place_of_several_layers_on_one_core(compiled: Callable[.
     groups = {name: pieces_of(network, name) for name in network.groups}
     for cores in (2, 4):
         order = list(in_columns(network, groups, cores))
-        assert sum(map(neurons_of, order)) == sum(neurons_of(item) for items in groups.values() for item in items)
+        assert sum(item.neurons for item in order) == sum(item.neurons for items in groups.values() for item in items)
         held = [{key[0] for key in core} for core in Filler(network).fill(order)]
         assert max(map(len, held)) > max(
             len({key[0] for key in core}) for core in Filler(network).fill(in_program_order(groups))

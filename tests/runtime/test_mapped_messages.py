@@ -176,7 +176,7 @@ def link_loads_of(program: Program, name: str) -> Counter[Link]:
     }
     traffic = traffic_of(program.mapping.cores, network_of(program.graph, program.chip), rates)
     sites = program.mapping.sites
-    found, over = loads(traffic, places_of(sites, program.chip), np.arange(len(sites))), Counter[Link]()
+    found, over = loads(traffic, places_of(sites, program.chip)), Counter[Link]()
     steps = {"east": (1, 0), "west": (-1, 0), "south": (0, 1), "north": (0, -1)}
     for side, (dx, dy) in steps.items():
         for (y, x), load in np.ndenumerate(getattr(found, side)):
