@@ -34,11 +34,16 @@ class TensorType:
     @property
     def bits(self) -> int:
         """Bits that a payload needs, sign included."""
-        return max(self.high.bit_length(), (-self.low - 1).bit_length() if self.low < 0 else 0) + (self.low < 0)
+        return bits_of(self.low, self.high)
 
     def __str__(self) -> str:
         dims = "×".join(str(n) for n in self.shape)
         return f"{self.dtype}[{dims}]" if self.dtype == "float" else f"{self.dtype}{self.bits}[{dims}]"
+
+
+def bits_of(low: int, high: int) -> int:
+    """Bits that integers from `low` to `high` need, sign included."""
+    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.bounds import input_bounds
 from pumice.compiler.groups import Group
-from pumice.compiler.ir import Graph
+from pumice.compiler.ir import Graph, bits_of
 from pumice.compiler.mapping.usage import Range
 from pumice.hwsim.spec import ChipSpec
 
@@ -31,11 +31,7 @@ def why_whole(group: Group, graph: Graph, chip: ChipSpec) -> str:
 def _widest_input(node: i.Synapse, graph: Graph) -> int:
     """Bits of what a single input can add to a neuron."""
     low, high = input_bounds(node, graph.nodes[node.inputs[0]].out)
-    return _bits(int(low.min(initial=0)), int(high.max(initial=0)))
-
-
-def _bits(low: int, high: int) -> int:
-    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
+    return bits_of(int(low.min(initial=0)), int(high.max(initial=0)))
 
 
 def cut_inputs(node: i.Synapse, graph: Graph, most: int, bits: int) -> list[Range]:
@@ -57,7 +53,7 @@ def cut_inputs(node: i.Synapse, graph: Graph, most: int, bits: int) -> list[Rang
 def _fits(used: Ints, low: Ints, high: Ints, each: int, most: int, bits: int) -> bool:
     """Whether each `each` inputs together are no more than a part may be."""
     counts, lows, highs = (_by(each, of) for of in (used, low, high))
-    return int(counts.max(initial=0)) <= most and _bits(int(lows.min(initial=0)), int(highs.max(initial=0))) <= bits
+    return int(counts.max(initial=0)) <= most and bits_of(int(lows.min(initial=0)), int(highs.max(initial=0))) <= bits
 
 
 def _by(each: int, values: Ints) -> Ints:
