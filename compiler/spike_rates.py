@@ -13,7 +13,7 @@ from pumice.compiler.groups import groups_of, origin
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.walk import Ints, batches, graded_frames, walk_through
 
-Rates = Mapping[str, NDArray[np.float32]]
+Rates = Mapping[str, NDArray[np.float32]]  # per stream, messages of each neuron [C, P] per sample
 
 
 def measure_rates(graph: Graph, samples: NDArray[Any]) -> Rates:

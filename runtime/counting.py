@@ -12,7 +12,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import Group, mask_input, origin
 from pumice.compiler.ir import Node
 from pumice.compiler.mapping.fans import Fan
-from pumice.compiler.mapping.usage import Network, network_of
+from pumice.compiler.mapping.usage import Network
 from pumice.compiler.program import Program, Slice
 from pumice.compiler.streams import holds_reals
 from pumice.hwsim import arith, counters
@@ -44,9 +44,9 @@ class Counting:
         return self.counted[name]
 
 
-def count_samples(program: Program, run: Counting) -> CountTable:
-    """The counts of one batch of samples: a row for each slice, core after core."""
-    network = network_of(program.graph, program.chip)
+def count_samples(program: Program, network: Network, run: Counting) -> CountTable:
+    """The counts of one batch of samples: a row for each slice, core after core. network: the program's, the same for all
+    batches, since it keeps what it has found about the slices."""
     rows = [row for core in range(len(program.mapping.cores)) for row in _count_core(program, network, run, core)]
     samples = next(iter(run.values.values())).shape[1]
     bits, operations = _mask_work(program, samples)

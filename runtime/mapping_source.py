@@ -12,11 +12,10 @@ import nir
 from numpy.typing import NDArray
 
 from pumice.compiler.ir import Graph
-from pumice.compiler.mapping.traffic import Rates
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import RATE_SAMPLES, balanced, check_samples, quantize
 from pumice.compiler.program import CoreMapping, Program
-from pumice.compiler.spike_rates import measure_rates
+from pumice.compiler.spike_rates import Rates, measure_rates
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph
+from pumice.compiler.mapping.usage import Network, network_of
 from pumice.compiler.pipeline import check_samples
 from pumice.compiler.program import Program
 from pumice.compiler.walk import batches, graded_frames, walk
@@ -37,17 +38,22 @@ class Reference:
         frames = input_frames(program.graph, inputs)
         schedule = mask_schedule(program.graph, masks, frames.shape[1])
         samples, parts = frames.shape[1], []
+        network = network_of(program.graph, program.chip) if self.counts else None
         for batch in batches(program.graph, samples):
             given = None if schedule is None else schedule[:, batch]
-            parts.append(self._run_batch(program, frames[:, batch], given, record))
+            parts.append(_run_batch(program, network, frames[:, batch], given, record))
             self.progress(batch.stop, samples)
         return joined(parts)
 
-    def _run_batch(self, program: Program, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool) -> RunResult:
-        values, active = walk(program.graph, frames, schedule)
-        masks = {node.name: values[node.name].astype(np.bool_) for node in mask_nodes(program)}
-        counts = count_samples(program, Counting(values, active)) if self.counts else None
-        return result_of(program.graph, values, masks, record, counts)
+
+def _run_batch(
+    program: Program, network: Network | None, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool
+) -> RunResult:
+    """One batch; it is counted where there is a network to count with."""
+    values, active = walk(program.graph, frames, schedule)
+    masks = {node.name: values[node.name].astype(np.bool_) for node in mask_nodes(program)}
+    counts = None if network is None else count_samples(program, network, Counting(values, active))
+    return result_of(program.graph, values, masks, record, counts)
 
 
 def input_frames(graph: Graph, samples: NDArray[Any]) -> Ints:

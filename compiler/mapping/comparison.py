@@ -15,9 +15,9 @@ from pumice.compiler.mapping.mapped import Mapped, best, placed
 from pumice.compiler.mapping.mapper import candidates
 from pumice.compiler.mapping.placing.methods import Placement
 from pumice.compiler.mapping.shares import mean_shares
-from pumice.compiler.mapping.traffic import Rates
 from pumice.compiler.mapping.usage import Network, network_of
 from pumice.compiler.options import MappingMethod
+from pumice.compiler.spike_rates import Rates
 from pumice.errors import DoesNotFit, PumiceError
 from pumice.hwsim.spec import ChipSpec
 from pumice.progress import Progress, no_progress

@@ -17,8 +17,9 @@ from pumice.compiler.mapping.atoms import Room, atoms_of, slices_of
 from pumice.compiler.mapping.fill import Caps
 from pumice.compiler.mapping.partitions import Cores
 from pumice.compiler.mapping.pieces import Item, check_fits
-from pumice.compiler.mapping.traffic import Rates, Traffic, traffic_of
+from pumice.compiler.mapping.traffic import Traffic, traffic_of
 from pumice.compiler.mapping.usage import Network
+from pumice.compiler.spike_rates import Rates
 from pumice.errors import BackendUnavailable
 
 IMBALANCE = 0.03  # how far the partitioner's blocks may exceed the mean, before the repair

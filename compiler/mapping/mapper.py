@@ -11,9 +11,10 @@ from pumice.compiler.mapping.fit import check_fit
 from pumice.compiler.mapping.hypergraph import hypergraph_cores
 from pumice.compiler.mapping.mapped import Mapped, best, placed
 from pumice.compiler.mapping.partitions import layer_by_layer, packed
-from pumice.compiler.mapping.traffic import Rates, traffic_of
+from pumice.compiler.mapping.traffic import traffic_of
 from pumice.compiler.mapping.usage import Network, network_of
 from pumice.compiler.options import MappingMethod
+from pumice.compiler.spike_rates import Rates
 from pumice.hwsim.spec import ChipSpec
 
 

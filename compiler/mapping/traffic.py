@@ -14,10 +14,10 @@ from pumice.compiler.ir import Graph
 from pumice.compiler.mapping.fans import Fan
 from pumice.compiler.mapping.usage import Network
 from pumice.compiler.program import Slice
+from pumice.compiler.spike_rates import Rates
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Rates = Mapping[str, NDArray[np.float32]]  # per stream, messages of each neuron [C, P] per sample
 Cores = Sequence[Sequence[Slice]]
 
 

@@ -4,47 +4,33 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
-from networks import TinySpikformer, images, tiny_spikformer
+from mapped import measured_spikformer
 
 from pumice.compiler.mapping.comparison import ABLATED, METHODS, OF_THE_FIELD, STEPS, Comparison, compare
 from pumice.compiler.mapping.legality import mapping_problems
 from pumice.compiler.mapping.mapped import Mapped
 from pumice.compiler.mapping.mapper import map_network
 from pumice.compiler.mapping.shares import last_cores, mean_shares
-from pumice.compiler.mapping.traffic import Rates
 from pumice.compiler.mapping.usage import network_of
-from pumice.compiler.options import CompileOptions
-from pumice.compiler.pipeline import compile_nir
-from pumice.compiler.program import Program
-from pumice.compiler.spike_rates import measure_rates
 from pumice.errors import BackendUnavailable, DoesNotFit
-from pumice.hwsim.spec import ChipSpec, load_chip
-
-
-@cache
-def small() -> tuple[Program, Rates]:
-    config = TinySpikformer()
-    samples = images(config, 4)
-    program = compile_nir(tiny_spikformer(config), samples, load_chip("loihi2"), CompileOptions())
-    return program, measure_rates(program.graph, samples)
+from pumice.hwsim.spec import ChipSpec
 
 
 def chip(**limits: int) -> ChipSpec:
-    return replace(small()[0].chip, neurons_per_core=100, **limits)  # type: ignore[arg-type]
+    return replace(measured_spikformer()[0].chip, neurons_per_core=100, **limits)  # type: ignore[arg-type]
 
 
 def compared(of: ChipSpec) -> Comparison:
-    program, rates = small()
+    program, rates = measured_spikformer()
     return compare(program.graph, of, rates)
 
 
 @pytest.mark.parametrize("limits", [{}, {"output_axons_per_core": 240, "crossing_axon_entries": 1}])
 def test_each_row_is_what_its_method_maps_alone_and_legal(limits: dict[str, int]) -> None:
-    program, rates = small()
+    program, rates = measured_spikformer()
     limited = chip(usable_cores_per_chip=16, **limits)
     rows = compared(limited).rows
     for row in rows:
@@ -93,14 +79,14 @@ def test_without_mt_kahypar_the_others_are_compared(monkeypatch: pytest.MonkeyPa
 
 
 def test_progress_is_told_of_every_mapping() -> None:
-    program, rates = small()
+    program, rates = measured_spikformer()
     told: list[tuple[int, int]] = []
     compare(program.graph, chip(), rates, lambda done, total: told.append((done, total)))
     assert told == [(k + 1, STEPS) for k in range(STEPS)]
 
 
 def test_mean_use_leaves_out_the_last_core_of_each_layer_where_no_core_holds_two() -> None:
-    program, _ = small()
+    program, _ = measured_spikformer()
     network = network_of(program.graph, chip())
     rows = {row.method: of(row.mapped) for row in compared(chip()).rows}
     layers = rows["sequential"].mapping
@@ -117,7 +103,7 @@ def test_mean_use_leaves_out_the_last_core_of_each_layer_where_no_core_holds_two
 
 
 def test_output_axons_are_among_the_limits_where_they_are_published() -> None:
-    program, rates = small()
+    program, rates = measured_spikformer()
     limited = chip(output_axons_per_core=150)
     found = map_network(program.graph, limited, rates, "sequential")
     network = network_of(program.graph, limited)

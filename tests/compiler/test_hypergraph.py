@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from networks import TinySpikformer, images, tiny_spikformer
+from mapped import measured_spikformer
 
 from pumice.compiler.mapping.atoms import atoms_of, merged
 from pumice.compiler.mapping.hypergraph import hyperedges
 from pumice.compiler.mapping.legality import mapping_problems
 from pumice.compiler.mapping.mapper import map_network
-from pumice.compiler.mapping.traffic import Rates, Traffic
+from pumice.compiler.mapping.traffic import Traffic
 from pumice.compiler.mapping.usage import network_of
-from pumice.compiler.options import CompileOptions
-from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
-from pumice.compiler.spike_rates import measure_rates
 from pumice.errors import BackendUnavailable, DoesNotFit
-from pumice.hwsim.spec import ChipSpec, load_chip
-
-
-@cache
-def small() -> tuple[Program, Rates]:
-    config = TinySpikformer()
-    samples = images(config, 4)
-    program = compile_nir(tiny_spikformer(config), samples, load_chip("loihi2"), CompileOptions())
-    return program, measure_rates(program.graph, samples)
+from pumice.hwsim.spec import ChipSpec
 
 
 def mapped(chip: ChipSpec) -> Program:
-    program, rates = small()
+    program, rates = measured_spikformer()
     return replace(program, chip=chip, mapping=map_network(program.graph, chip, rates, "mtkahypar").mapping)
 
 
@@ -50,7 +38,7 @@ def test_every_neuron_is_on_one_core_and_limits_hold(
 ) -> None:
     limits = {"synaptic_words_per_core": words, "input_axons_per_core": axons, "output_axons_per_core": sent}
     try:
-        program = mapped(replace(small()[0].chip, neurons_per_core=neurons, **limits))
+        program = mapped(replace(measured_spikformer()[0].chip, neurons_per_core=neurons, **limits))
     except DoesNotFit as refusal:
         event("refused")
         if refusal.used <= refusal.limit:
@@ -60,27 +48,27 @@ def test_every_neuron_is_on_one_core_and_limits_hold(
 
 
 def test_the_same_network_is_cut_the_same_way_every_time() -> None:
-    chip = replace(small()[0].chip, neurons_per_core=150)
+    chip = replace(measured_spikformer()[0].chip, neurons_per_core=150)
     first, again = mapped(chip), mapped(chip)
     assert first.mapping.cores == again.mapping.cores
     assert first.mapping.sites == again.mapping.sites
 
 
 def test_neurons_alone_ask_for_no_core_more_than_they_fill() -> None:
-    program = mapped(replace(small()[0].chip, neurons_per_core=150))
+    program = mapped(replace(measured_spikformer()[0].chip, neurons_per_core=150))
     neurons = [sum(part.neurons for part in core) for core in program.mapping.cores]
     assert len(neurons) == -(-sum(neurons) // 150)
 
 
 def test_it_sends_less_between_cores_than_layers_on_cores_of_their_own() -> None:
-    program, rates = small()
+    program, rates = measured_spikformer()
     chip = replace(program.chip, neurons_per_core=200)
     cut, layers = (map_network(program.graph, chip, rates, method) for method in ("mtkahypar", "sequential"))
     assert cut.score.messages < layers.score.messages
 
 
 def test_atoms_are_small_cover_each_group_and_merge_back_to_it() -> None:
-    program, _ = small()
+    program, _ = measured_spikformer()
     network = network_of(program.graph, replace(program.chip, neurons_per_core=256))
     atoms = atoms_of(network, {"block.0.fc1_lif": 16})
     assert max(item.neurons for item in atoms) <= 32
@@ -104,12 +92,12 @@ def test_a_hyperedge_is_what_an_atom_sends_to_and_how_often() -> None:
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mtkahypar", None)
     with pytest.raises(BackendUnavailable, match="needs the package mtkahypar") as refused:
-        mapped(replace(small()[0].chip, neurons_per_core=150))
+        mapped(replace(measured_spikformer()[0].chip, neurons_per_core=150))
     assert "pumice[mapping]" in refused.value.hint
 
 
 def test_a_silent_network_is_mapped_too() -> None:
-    program, _ = small()
+    program, _ = measured_spikformer()
     chip = replace(program.chip, neurons_per_core=150)
     found = map_network(program.graph, chip, {}, "mtkahypar")
     assert mapping_problems(replace(program, chip=chip, mapping=found.mapping)) == []
