@@ -30,6 +30,7 @@ def stepper(node: g.Neuron | g.Threshold) -> Step:
     state: dict[str, Floats] = {}
 
     def step(x: Floats) -> Floats:
+        """What the neurons send for the input x [B, …] of the next step; they keep their state."""
         before = state.get("v")
         if before is None:
             before = np.broadcast_to(node.membrane.start, x.shape)
