@@ -65,6 +65,10 @@ class CoreMapping:
         """The flattened positions of a slice, ascending: their ranks number its neurons."""
         return self.layouts[part.group].positions_in(part.positions)
 
+    def neurons_of(self, part: Slice, width: int) -> NDArray[np.int64]:
+        """The neurons of a slice, counted through its group's [C, P] row by row, ascending. width: P, all positions."""
+        return (self.channels_of(part)[:, None] * width + self.positions_of(part)).ravel()
+
     def slices_of(self) -> Mapping[str, list[tuple[int, Slice]]]:
         """Per neuron group, its slices with the index of their core."""
         found: dict[str, list[tuple[int, Slice]]] = {}

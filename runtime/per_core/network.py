@@ -83,7 +83,7 @@ def _core(
     for cut in mapping.cores[index]:
         group, held = groups[cut.group], (mapping.channels_of(cut), mapping.positions_of(cut))
         part = part_of(group, wiring.fans(group, *held), *held, graph)
-        neurons = (held[0][:, None] * group.extent[1] + held[1]).ravel()
+        neurons = mapping.neurons_of(cut, group.extent[1])
         start = segments[-1].end if segments else 0
         segments.append(Segment(group.name, start, neurons, at[group.name]))
         parts.append(part)

@@ -14,7 +14,7 @@ from pumice.compiler.groups import Group, groups_of, origin
 from pumice.compiler.int_nodes import Ints
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.passes.balance_delays import depths
-from pumice.compiler.program import CoreMapping, Program, Site, Slice
+from pumice.compiler.program import Program, Site
 from pumice.errors import InputError
 from pumice.runtime.counting import synapse_kind
 from pumice.runtime.sanafe.neurons import Soma, soma_of
@@ -97,7 +97,9 @@ def plan_of(program: Program) -> Plan:
         parts = [
             part
             for order, (index, cut) in cuts
-            for part in _parts(program.mapping.sites[index], members(program.mapping, cut, group), f"{name}_{order}")
+            for part in _parts(
+                program.mapping.sites[index], program.mapping.neurons_of(cut, group.extent[1]), f"{name}_{order}"
+            )
         ]
         soma = soma_of(group.neurons, graph, depth[group.name])
         synapse = synapse_unit(group, graph)
@@ -128,11 +130,6 @@ def _parts(site: Site, found: Ints, name: str) -> list[Part]:
     """The neurons of a slice, in as many units as they need."""
     pieces = [found[k : k + UNIT_NEURONS] for k in range(0, len(found), UNIT_NEURONS)]
     return [Part(site, f"{name}_{number}", piece) for number, piece in enumerate(pieces)]
-
-
-def members(mapping: CoreMapping, cut: Slice, group: Group) -> Ints:
-    """The neurons of a slice, counted through the group's [C, P] row by row, ascending."""
-    return (mapping.channels_of(cut)[:, None] * group.extent[1] + mapping.positions_of(cut)).ravel()
 
 
 def _hosts(populations: Mapping[str, Population], graph: Graph) -> dict[Tile, str]:
