@@ -1,0 +1,68 @@
+"""Neurons that read currents which are stored: LIF, levels and membranes, row by row. Currents are int32 [T, C, lanes]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pumice.hwsim.arith import MEMBRANE_SHIFT
+from pumice.hwsim.kernels.lif_rows import lif_rows
+from pumice.hwsim.kernels.synapses import Neurons
+
+Array = NDArray[Any]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def run_lif(currents: Array, neurons: Neurons, on: Array, membrane: Array, out: Array) -> None:
+    """LIF neurons. on: which lanes are routed, [T or 1, lanes] (uint8); membrane: [lanes] (int32), aligned to 64 bytes, as
+    currents are; out [T, C, lanes] (uint8)."""
+    steps, channels, lanes = currents.shape
+    for c in range(channels):
+        membrane[:] = 0
+        bias = np.uintp(neurons.bias.ctypes.data + 4 * c)
+        for t in range(steps):
+            sums = np.uintp(currents.ctypes.data + (t * channels + c) * lanes * 4)
+            routed = np.uintp(on.ctypes.data + (t if on.shape[0] > 1 else 0) * lanes)
+            numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
+            spikes = np.uintp(out.ctypes.data + (t * channels + c) * lanes)
+            state = np.uintp(membrane.ctypes.data)
+            flags = (neurons.decays, np.uint8(neurons.noted))
+            lif_rows(1, lanes // 16, sums, False, state, 0, *numbers, *flags, spikes, 0)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: Array) -> None:
+    """How many thresholds (int64, 1/64 current units) each neuron exceeds, `arith.spike_levels`; nothing where not routed."""
+    steps, channels, lanes = currents.shape
+    for t in range(steps):
+        routed = on[t if on.shape[0] > 1 else 0]
+        for c in range(channels):
+            row, into = currents[t, c], out[t, c]
+            into[:] = 0
+            for k in range(thresholds.shape[0]):
+                # (a << 6) + bias > threshold, in whole currents
+                least = np.int32((thresholds[k] - bias[c]) >> MEMBRANE_SHIFT)
+                for lane in range(lanes):
+                    into[lane] += row[lane] > least
+            for lane in range(lanes):
+                into[lane] *= routed[lane]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def add_current(
+    currents: Array, streams: Array, on: Array, shift: int, bias: Array, low: int, high: int, out: Array
+) -> None:
+    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams (int64)."""
+    steps, channels, lanes = currents.shape
+    half = 1 << (-shift - 1) if shift < 0 else 0
+    for t in range(steps):
+        routed = on[t if on.shape[0] > 1 else 0]
+        for c in range(channels):
+            for lane in range(lanes):
+                current = np.int64(currents[t, c, lane])
+                added = (current << shift if shift >= 0 else (current + half) >> -shift) + bias[c]
+                total = (added if routed[lane] else 0) + streams[t, c, lane]
+                out[t, c, lane] = min(max(total, low), high)

@@ -1,0 +1,82 @@
+"""Rows of bytes for the tiles: gathered from a layer's input, four to a 32-bit lane, or only the lanes that are routed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from pumice.hwsim.kernels import vector_ir as v
+
+QUAD = 4
+FIRST = [lane for k in range(64) for lane in (k, 64 + k)]  # two rows interleaved
+
+
+@intrinsic
+def quad_rows(context: Any, x: Any, rows: Any, quads: Any, flip: Any, out: Any) -> Any:
+    """Rows [4 * quads] of 64 bytes, `rows` (int64) bytes after x, as out [quads, 64, 4]. flip: exclusive-or of every byte, 128
+    to turn signed bytes into unsigned ones of 128 more."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        _quads(builder, *arguments)
+        return _context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.intp, types.uint8, types.uintp), build
+
+
+def _quads(b: Any, x: Any, rows: Any, quads: Any, flip: Any, out: Any) -> None:
+    turn = v.splat(b, flip, v.B64)
+
+    def body(step: Any, _: list[Any]) -> list[Any]:
+        first = b.mul(step, v.i64(8 * QUAD))
+        places = [v.load(b, rows, b.add(first, v.i64(8 * k)), v.I64, 8) for k in range(QUAD)]
+        a, c, d, e = (b.xor(v.load(b, x, place, v.B64), turn) for place in places)
+        words = [b.bitcast(v.shuffled(b, one, two, FIRST), ir.VectorType(v.I16, 64)) for one, two in ((a, c), (d, e))]
+        quad = b.bitcast(v.shuffled(b, *words, FIRST), ir.VectorType(v.I8, 256))
+        v.store(b, quad, out, b.mul(step, v.i64(v.LANES * QUAD)), 64)
+        return []
+
+    v.accumulate(b, quads, [], body)
+
+
+@intrinsic
+def copy_rows(context: Any, x: Any, rows: Any, count: Any, out: Any) -> Any:
+    """Rows [count] of 64 bytes, `rows` (int64) bytes after x, as out [count, 64]."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        x, rows, count, out = arguments
+
+        def body(step: Any, _: list[Any]) -> list[Any]:
+            place = v.load(builder, rows, builder.mul(step, v.i64(8)), v.I64, 8)
+            v.store(builder, v.load(builder, x, place, v.B64), out, builder.mul(step, v.i64(v.LANES)), 64)
+            return []
+
+        v.accumulate(builder, count, [], body)
+        return _context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.intp, types.uintp), build
+
+
+@intrinsic
+def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: Any, out_stride: Any) -> Any:
+    """Of rows [count] of 64 bytes, `stride` bytes apart, the lanes where on [64] (uint8) is not 0, one after another, at out, rows
+    `out_stride` bytes apart."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        x, stride, count, on, out, out_stride = arguments
+        mask = builder.icmp_unsigned("!=", v.load(builder, on, 0, v.B64), v.all_lanes(v.B64, 0))
+        pointer, bits = v.I8.as_pointer(), ir.VectorType(v.I1, 64)
+        name = "llvm.masked.compressstore.v64i8"
+        compress = v.external(builder, name, ir.VoidType(), [v.B64, pointer, bits])
+
+        def body(step: Any, _: list[Any]) -> list[Any]:
+            row = v.load(builder, x, builder.mul(step, stride), v.B64)
+            builder.call(compress, [row, v.at(builder, out, builder.mul(step, out_stride), v.I8), mask])
+            return []
+
+        v.accumulate(builder, count, [], body)
+        return _context.get_dummy_value()
+
+    return types.void(types.uintp, types.intp, types.intp, types.uintp, types.uintp, types.intp), build
