@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from pumice.hwsim.counters import CountRow
 from pumice.hwsim.flows import Flows, flows_of
 
 Floats = NDArray[np.float64]
-Events = Callable[[str], NDArray[np.int64]]  # events of each neuron of a stream [T, C, P], summed over samples
+Events = Mapping[str, NDArray[np.int64]]  # by stream, events of each neuron [T, C, P], summed over samples
 
 
 def add_messages(
@@ -65,7 +65,7 @@ def _flows(sending: Sequence[_Sent]) -> Flows:
 
 def _by_core(arrival: Arrival, events: Events, owners: Mapping[str, NDArray[np.int32]], cores: int) -> Floats:
     """Messages of an arrival, [T, 1 + cores]: from the host, and from each core."""
-    sent = events(arrival.stream)
+    sent = events[arrival.stream]
     sent = sent.reshape(len(sent), -1)[:, arrival.neurons].astype(np.float64)
     if arrival.sender not in owners:
         return np.pad(sent.sum(axis=1, keepdims=True), ((0, 0), (0, cores)))

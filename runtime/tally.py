@@ -52,7 +52,7 @@ class Wanted:
 
 
 def wanted(graph: Graph) -> Wanted:
-    """What an executor has to tally of a balanced graph: streams that groups of neurons read, and what the neurons themselves do."""
+    """What an executor has to tally of a balanced graph: the streams that its neurons read, and what they themselves do."""
     groups = groups_of(graph)
     neurons = [group.neurons for group in groups]
     matmuls = [node for group in groups for node in group.synapses if isinstance(node, i.SpikeMatmul)]
@@ -74,7 +74,7 @@ def spike_operand(node: i.SpikeMatmul) -> str:
 
 
 def mask_of(neurons: Node, graph: Graph) -> str:
-    """The mask source that rules gated neurons, "" where nothing does. Delays of it are not there: samples are tallied without."""
+    """The mask source that rules gated neurons, "" where nothing does; samples are tallied without its delays."""
     mask = mask_input(neurons)
     return origin(mask, graph).name if mask else ""
 
