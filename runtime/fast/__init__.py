@@ -1,0 +1,1 @@
+"""The `fast` backend: a program's integers by compiled kernels, many samples at a time; needs numba."""

@@ -1,0 +1,73 @@
+"""Samples through a program by its kernels: a batch on one thread, batches on several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Node
+from pumice.compiler.walk import graded_frames
+from pumice.runtime.fast.lanes import held, storage
+from pumice.runtime.fast.memory import Memory
+from pumice.runtime.fast.operations import Batch, run_node
+from pumice.runtime.fast.plan import Plan
+from pumice.runtime.fast.tally import Notes
+from pumice.runtime.recording import record_dtype, recorded
+from pumice.runtime.tally import Tally, Wanted
+
+Bools = NDArray[np.bool_]
+Values = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ran:
+    """What a batch gave. values: of read-outs, and of recorded layers, [T, B, C, …]; masks: by mask node, [T, B, N]."""
+
+    values: Values
+    masks: dict[str, Bools]
+    tally: Tally | None
+
+
+def run_batch(
+    plan: Plan, samples: NDArray[Any], schedule: Bools | None, memory: Memory, names: Wanted | None, record: bool
+) -> Ran:
+    """Samples [B, …] through all nodes. names: what is tallied, None for nothing."""
+    batch = Batch(plan, len(samples), schedule, memory, names is not None)
+    notes = Notes(names) if names else None
+    kept: Values = {}
+    masks: dict[str, Bools] = {}
+    recording = {node.name for node in recorded(plan.graph)} if record else set()
+    for node in plan.graph.nodes.values():
+        _compute(batch, node, samples)
+        if notes:
+            notes.see(batch, node)
+        if node.name in recording or isinstance(node, i.Readout):
+            value = batch.dense(node.name)
+            kept[node.name] = value.astype(record_dtype(node)) if node.name in recording else value
+        if isinstance(node, i.MaskSource):
+            masks[node.name] = batch.dense(node.name) != 0
+        _free(batch, node)
+    return Ran(kept, masks, notes.tally(batch) if notes else None)
+
+
+def _compute(batch: Batch, node: Node, samples: NDArray[Any]) -> None:
+    if isinstance(node, i.GradedInput):
+        frames = graded_frames(batch.plan.graph, samples)
+        value = held(frames, batch.layout(node), storage(node.out), batch.memory)
+    else:
+        made = run_node(batch, node)
+        if made is None:
+            return
+        value = made
+    batch.values[node.name] = value
+
+
+def _free(batch: Batch, node: Node) -> None:
+    """Forgets values that nobody reads any more."""
+    for name in (node.name, *batch.plan.reads(node)):
+        if batch.plan.last[name] == node.name:
+            batch.values.pop(name, None)

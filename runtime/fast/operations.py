@@ -1,0 +1,271 @@
+"""One node at a time over values in lanes. What has no kernel is computed by `compiler.walk`, on the same values as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Node
+from pumice.compiler.walk import stateless
+from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
+from pumice.hwsim import arith
+from pumice.hwsim.kernels.attention import multiply_heads
+from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
+from pumice.hwsim.kernels.pools import pool_rows
+from pumice.hwsim.kernels.sums import take_notes
+from pumice.hwsim.kernels.synapses import MACRO, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
+from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
+from pumice.runtime.fast.memory import Memory
+from pumice.runtime.fast.plan import Plan
+from pumice.runtime.fast.synapse_plan import SynapsePlan
+
+Array = NDArray[Any]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+PATTERNS = ("scores", "scores-values", "keys-values", "queries-context")
+SQUEEZED = 0.75  # share of routed lanes below which the others are left out of sums
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples on their way through a program, on one thread. values: by node; active: by layer, [T, C, P], where counted."""
+
+    plan: Plan
+    samples: int
+    schedule: Bools | None
+    memory: Memory
+    counted: bool
+    values: dict[str, Held] = field(default_factory=dict)
+    active: dict[str, Ints] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        return self.plan.graph.timesteps
+
+    def layout(self, node: Node) -> Layout:
+        """Where a node's values are."""
+        shape = (1, *node.out.shape) if node.out.dtype == "mask" else node.out.shape
+        return Layout(self.samples, shape, self.plan.border if len(shape) == 3 else 0)
+
+    def dense(self, name: str) -> Ints:
+        """A node's values as `compiler.walk` has them, [T, B, …]."""
+        value = self.values[name].dense(self.steps)
+        return value[:, :, 0] if self.plan.graph.nodes[name].out.dtype == "mask" else value
+
+    def room(self, node: Node, dtype: type[Any] | None = None, clear: bool = False) -> Array:
+        """Rows [T, C, lanes] for a node's values."""
+        return rows_of(self.layout(node), self.steps, dtype or storage(node.out), self.memory, clear)
+
+
+def run_node(batch: Batch, node: Node) -> Held | None:
+    """A node's values; None for synapses that are computed with their neurons."""
+    inputs = [batch.values[name] for name in node.inputs if name in batch.values]
+    match node:
+        case i.Synapse() if node.name in batch.plan.fused.values():
+            return None
+        case i.IntLif() if node.name in batch.plan.fused:
+            return _fused(batch, node)
+        case i.IntLif() if node.name in batch.plan.kernels and inputs[0].rows.dtype == np.int32:
+            return _lif(batch, node, inputs)
+        case i.Synapse() if node.name in batch.plan.synapses:
+            return _currents(batch, node, inputs[0])
+        case i.Levels() if inputs[0].rows.dtype == np.int32:
+            return _levels(batch, node, inputs[0])
+        case i.Membrane() if inputs[0].rows.dtype == np.int32:
+            return _membrane(batch, node, inputs)
+        case i.Delay() | i.OneToOne():
+            return inputs[0]
+        case i.Reshape():
+            return _reshaped(batch, node, inputs[0])
+        case i.TokenGate():
+            return _product(batch, node, inputs)
+        case i.Sum() | i.Currents():
+            return _sum(batch, node, inputs)
+        case i.OrPool() | i.MaxPool():
+            return _pool(batch, node, inputs[0])
+        case i.SpikeMatmul() if _within(batch, node):
+            return _matmul(batch, node, inputs)
+        case _:
+            return _as_arrays(batch, node)
+
+
+def _as_arrays(batch: Batch, node: Node) -> Held:
+    """By the reference's own functions."""
+    dense = [batch.dense(name) for name in node.inputs]
+    if isinstance(node, i.IntLif | i.Programmable):
+        value, active, _ = run_stateful(node, dense, begin(node, dense[0][0]), batch.counted)
+    else:
+        value = stateless(node, dense, batch.plan.graph, batch.samples, batch.schedule)
+        counts = batch.counted and isinstance(node, i.Levels | i.Membrane)
+        active = active_neurons(node, dense, value) if counts and isinstance(node, i.Levels | i.Membrane) else None
+    if batch.counted and isinstance(node, i.IntLif | i.Programmable | i.Levels | i.Membrane) and active is not None:
+        batch.active[node.name] = active.reshape(*active.shape[:2], -1)
+    whole = value[:, :, None] if node.out.dtype == "mask" else value
+    return held(whole, batch.layout(node), storage(node.out), batch.memory)
+
+
+def _fused(batch: Batch, node: i.IntLif) -> Held:
+    """Neurons with the synapses that feed them."""
+    name = batch.plan.fused[node.name]
+    synapse, plan = batch.plan.graph.nodes[name], batch.plan.synapses[name]
+    x = batch.values[synapse.inputs[0]]
+    out = batch.room(node, np.uint8)
+    on = _on(batch, node)
+    gated = node.gate_state != "" and len(on) > 0 and on.mean() < SQUEEZED * batch.layout(node).valid().mean()
+    squeeze = gated and len(synapse.out.shape) == 2
+    _run(batch, plan, x, _neurons(node, plan.shift, batch.counted), on, bool(squeeze), out)
+    return _noted(batch, node, out)
+
+
+def _currents(batch: Batch, node: i.Synapse, x: Held) -> Held:
+    plan, out = batch.plan.synapses[node.name], batch.room(node, np.int32)
+    nobody = Neurons(False, plan.shift, np.zeros(1, np.int32), 0, 0, False, 0)
+    _run(batch, plan, x, nobody, batch.layout(node).valid(), False, out)
+    return Held(out, batch.layout(node))
+
+
+def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, squeeze: bool, out: Array) -> None:
+    rows, inputs = x.rows, len(plan.taps)
+    starts = plan.taps[:, 0] * rows.strides[1] + plan.taps[:, 1]
+    tight = np.ascontiguousarray(plan.taps[:, 0] * MACRO * TILE)
+    weights = Weights(plan.dense, plan.values, plan.offsets, plan.lists, starts, tight, plan.first, plan.flip)
+    source = Lanes(rows.ctypes.data, rows.strides[0] if len(rows) > 1 else 0, rows.strides[1])
+    target = Lanes(out.ctypes.data, out.strides[0], out.strides[1])
+    together = MACRO if squeeze else 1
+    scratch = Scratch(
+        batch.memory.array((together * inputs * TILE,), np.uint8),
+        batch.memory.array((together * inputs * TILE if squeeze else 1,), np.uint8),
+        batch.memory.array((6 * together * TILE,), np.int32),
+        batch.memory.array((plan.outputs * together * TILE,), np.int32),
+    )
+    tiles = rows.shape[2] // TILE
+    run_synapses(source, weights, neurons, on, squeeze, target, batch.steps, plan.outputs, tiles, scratch)
+
+
+def _neurons(node: i.IntLif, doubled: int, noted: bool) -> Neurons:
+    bias = np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
+    keep, threshold = arith.DECAY_UNITY - node.dv, node.vth << arith.MEMBRANE_SHIFT
+    return Neurons(
+        True, arith.MEMBRANE_SHIFT + doubled, bias, keep, threshold, node.gate_state == "decay", 2 * noted
+    )
+
+
+def _on(batch: Batch, node: Node) -> Array:
+    """Lanes that hold a neuron whose token is routed, [T or 1, lanes]."""
+    gated = isinstance(node, i.IntLif) and node.gate_state != ""
+    gated = gated or (isinstance(node, i.Levels | i.Membrane) and node.gated)
+    if not gated:
+        return batch.layout(node).valid()
+    return batch.values[node.inputs[-1]].rows[:, 0]
+
+
+def _lif(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
+    out = batch.room(node, np.uint8)
+    membrane = batch.memory.array((out.shape[2],), np.int32)
+    run_lif(_all_steps(batch, inputs[0]), _neurons(node, 0, batch.counted), _on(batch, node), membrane, out)
+    return _noted(batch, node, out)
+
+
+def _all_steps(batch: Batch, x: Held) -> Array:
+    return x.rows if len(x.rows) == batch.steps else np.repeat(x.rows, batch.steps, axis=0)
+
+
+def _noted(batch: Batch, node: Node, out: Array) -> Held:
+    """Spikes without the notes that the kernel left beside them."""
+    made = Held(out, batch.layout(node))
+    if batch.counted:
+        counts = np.zeros((batch.steps, node.out.shape[0], int(np.prod(node.out.shape[1:]))), np.int64)
+        take_notes(out, made.layout.size, batch.samples, counts)
+        batch.active[node.name] = counts
+    return made
+
+
+def _levels(batch: Batch, node: i.Levels, x: Held) -> Held:
+    out, currents = batch.room(node), _all_steps(batch, x)
+    bias = np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]))
+    run_levels(currents, bias, node.thresholds, _on(batch, node), out)
+    return _counted(batch, node, Held(out, batch.layout(node)))
+
+
+def _membrane(batch: Batch, node: i.Membrane, inputs: list[Held]) -> Held:
+    out, currents = batch.room(node), _all_steps(batch, inputs[0])
+    streams = np.zeros(currents.shape, np.int64)
+    for x in inputs[1 : 1 + len(node.streams)]:
+        streams += x.rows
+    bias = np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]))
+    add_current(currents, streams, _on(batch, node), node.shift, bias, node.out.low, node.out.high, out)
+    layout = batch.layout(node)
+    if layout.border:
+        out *= layout.valid().astype(out.dtype)
+    return _counted(batch, node, Held(out, layout))
+
+
+def _counted(batch: Batch, node: i.Levels | i.Membrane, value: Held) -> Held:
+    if batch.counted:
+        dense = [batch.dense(name) for name in node.inputs]
+        active = active_neurons(node, dense, value.dense(batch.steps))
+        batch.active[node.name] = active.reshape(*active.shape[:2], -1)
+    return value
+
+
+def _reshaped(batch: Batch, node: Node, x: Held) -> Held:
+    layout = batch.layout(node)
+    if layout.grid == x.layout.grid and layout.shape[0] == x.layout.shape[0]:
+        return Held(x.rows, layout)
+    parts = x.layout.positions(x.rows)
+    rows = rows_of(layout, len(x.rows), x.rows.dtype.type, batch.memory, clear=True)
+    whole = np.moveaxis(parts, 2, 1).reshape(len(x.rows), batch.samples, *layout.shape)
+    into = layout.positions(rows)
+    into[...] = np.moveaxis(whole, 1, 2).reshape(into.shape)
+    return Held(rows, layout)
+
+
+def _product(batch: Batch, node: Node, inputs: list[Held]) -> Held:
+    """A stream where its tokens are routed."""
+    x, mask = inputs
+    rows = rows_of(x.layout, max(len(x.rows), len(mask.rows)), x.rows.dtype.type, batch.memory)
+    np.multiply(x.rows, mask.rows[:, :1], out=rows, casting="unsafe")
+    return Held(rows, x.layout)
+
+
+def _sum(batch: Batch, node: Node, inputs: list[Held]) -> Held:
+    rows = batch.room(node)
+    np.copyto(rows, inputs[0].rows, casting="unsafe")
+    for x in inputs[1:]:
+        np.add(rows, x.rows, out=rows, casting="unsafe")
+    return Held(rows, batch.layout(node))
+
+
+def _pool(batch: Batch, node: i.OrPool | i.MaxPool, x: Held) -> Held:
+    layout = batch.layout(node)
+    lowest = 0 if isinstance(node, i.OrPool) else int(np.iinfo(x.rows.dtype).min)
+    rows = rows_of(layout, len(x.rows), x.rows.dtype.type, batch.memory, clear=True)
+    window = (node.kernel, node.stride, node.padding, lowest)
+    pool_rows(x.rows, x.layout.size, rows, layout.size, batch.samples, *window)
+    return Held(rows, layout)
+
+
+def _within(batch: Batch, node: i.SpikeMatmul) -> bool:
+    """Whether no sum of a product, shifted, can leave 32 bits."""
+    types = [batch.plan.graph.nodes[name].out for name in node.inputs]
+    return min(out.low for out in types) >= 0 and i.largest_sum(node, *types) << node.shift < 1 << 31
+
+
+def _matmul(batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Held:
+    return multiplied(batch, node, inputs, node.shift, node.out.high, storage(node.out))
+
+
+def multiplied(
+    batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]
+) -> Held:
+    """A product whose sums are shifted and saturate at `most`."""
+    rows = batch.room(node, dtype, clear=True)
+    wide = [x.layout.grid[1] for x in inputs]
+    a, b = (_all_steps(batch, x) for x in inputs)
+    numbers = (batch.samples, node.heads, *wide, shift, min(most, (1 << 31) - 1))
+    multiply_heads(PATTERNS.index(node.pattern), a, b, *numbers, rows)
+    return Held(rows, batch.layout(node))

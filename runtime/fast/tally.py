@@ -1,0 +1,84 @@
+"""What counting needs of samples in lanes: sums over samples, taken before the values are freed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumice.compiler import int_nodes as i
+from pumice.compiler.ir import Node
+from pumice.hwsim.kernels.sums import add_samples
+from pumice.runtime.fast.lanes import Held
+from pumice.runtime.fast.operations import Batch, multiplied
+from pumice.runtime.tally import Tally, Wanted
+
+Ints = NDArray[np.int64]
+LARGEST = (1 << 31) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Notes:
+    """The sums of a batch while it runs, by node; see `runtime.tally.Tally`."""
+
+    names: Wanted
+    events: dict[str, Ints] = field(default_factory=dict)
+    payloads: dict[str, Ints] = field(default_factory=dict)
+    coincidences: dict[str, Ints] = field(default_factory=dict)
+    products: dict[str, Ints] = field(default_factory=dict)
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    silent: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def see(self, batch: Batch, node: Node) -> None:
+        """Notes what is wanted of a node that has just been computed."""
+        name = node.name
+        if name not in batch.values:
+            return
+        if name in self.names.events or name in self.names.payloads:
+            self._sum(batch, node)
+        if name in self.names.matmuls and isinstance(node, i.SpikeMatmul):
+            self._multiply(batch, node)
+        if name in self.names.masks:
+            self.masks[name] = batch.dense(name) != 0
+        if name in self.names.silent:
+            value = batch.dense(name)
+            self.silent[name] = (value == 0).reshape(*value.shape[:3], -1)
+
+    def tally(self, batch: Batch) -> Tally:
+        """All of them."""
+        active = {name: batch.active[name] for name in self.names.active}
+        sums = (self.events, self.payloads, active, self.coincidences, self.products)
+        return Tally(batch.samples, *sums, self.masks, self.silent)
+
+    def _sum(self, batch: Batch, node: Node) -> None:
+        source = batch.plan.graph.nodes[node.inputs[0]] if isinstance(node, i.Delay) else node
+        events, payloads = self.events.get(source.name), self.payloads.get(source.name)
+        if events is None or payloads is None:  # else a delayed stream's are those of the stream itself
+            events, payloads = summed(batch, batch.values[node.name])
+        if node.name in self.names.events:
+            self.events[node.name] = events
+        if node.name in self.names.payloads:
+            self.payloads[node.name] = payloads
+
+    def _multiply(self, batch: Batch, node: i.SpikeMatmul) -> None:
+        inputs = [batch.values[name] for name in node.inputs]
+        binary = all(batch.plan.graph.nodes[name].out.high <= 1 for name in node.inputs)
+        products = summed(batch, multiplied(batch, node, inputs, 0, LARGEST, np.int32))[1]
+        if binary:
+            self.coincidences[node.name] = self.products[node.name] = products
+            return
+        spikes = [Held((x.rows != 0).view(np.uint8), x.layout) for x in inputs]
+        self.products[node.name] = products
+        self.coincidences[node.name] = summed(batch, multiplied(batch, node, spikes, 0, LARGEST, np.int32))[1]
+
+
+def summed(batch: Batch, value: Held) -> tuple[Ints, Ints]:
+    """Over samples, how many values are not 0 and their sum, each [T, C, P]."""
+    rows, columns, *_ = value.layout.size
+    shape: tuple[Any, ...] = (len(value.rows), value.layout.shape[0], rows * columns)
+    events, payloads = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    add_samples(value.rows, value.layout.size, batch.samples, events, payloads)
+    whole = (batch.steps, *shape[1:])
+    return np.broadcast_to(events, whole), np.broadcast_to(payloads, whole)
