@@ -19,7 +19,7 @@ def make_backend(name: str, progress: Progress = no_progress, per_core: bool = F
         raise InputError("--per-core: the loihi2 backend leaves cores to Lava", "use --backend reference or lava")
     if per_core and name == "torch":
         raise InputError("--per-core: the torch backend runs programs as a whole", "use --backend reference or lava")
-    if device != "auto" and name != "torch":
+    if device != "auto" and name != "torch" and name in BACKENDS:
         raise InputError(f"--device {device}: the {name} backend takes none", "leave it out, or use --backend torch")
     if name == "reference":
         return PerCore(progress) if per_core else Reference(progress=progress)

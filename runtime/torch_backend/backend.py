@@ -32,8 +32,8 @@ class TorchBackend:
     def run(
         self, program: Program, inputs: NDArray[Any], masks: NDArray[np.bool_] | None = None, record: bool = False
     ) -> RunResult:
-        """See `runtime.result.Backend`. Raises BackendUnavailable without torch, InputError for a device that is not here, RunError
-        where its memory does not hold a single sample."""
+        """See `runtime.result.Backend`. Raises BackendUnavailable without torch, InputError for a device that is not here,
+        RunError where its memory does not hold a single sample."""
         device = choose_device(self.device)
         from pumice.runtime.torch_backend.prepared import prepare
 

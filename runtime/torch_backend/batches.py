@@ -39,8 +39,8 @@ def bytes_per_sample(network: Loaded) -> int:
 def in_batches(
     samples: int, size: int, device: torch.device, run: Callable[[slice], Made]
 ) -> Iterator[tuple[slice, Made]]:
-    """What `run` makes of samples, `size` at once; half as many from where the device's memory does not hold them. Raises RunError
-    where it does not hold one."""
+    """What `run` makes of samples, `size` at once; half as many from where memory does not hold them. Raises RunError where
+    it does not hold one."""
     start = 0
     while start < samples:
         batch = slice(start, min(start + size, samples))

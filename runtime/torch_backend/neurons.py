@@ -31,7 +31,7 @@ def saturate(v: Tensor) -> Tensor:
 
 
 def after_spikes(
-    v: Tensor, spikes: Tensor, owed: Tensor | None, threshold: Any, reset: Reset, v_reset: Tensor | float
+    v: Tensor, spikes: Tensor, owed: Tensor | None, threshold: Tensor | float, reset: Reset, v_reset: Tensor | float
 ) -> Tensor:
     """`arith.after_spikes`; owed is None where the reset takes nothing late."""
     match reset:
@@ -73,7 +73,7 @@ class Lif:
 
     def busy(self, state: State, current: Tensor) -> Tensor:
         """Which neurons have something to update before a step: an input, a bias, a membrane."""
-        return (current != 0) | (self.bias != 0) | (state[1] != 0)
+        return torch.ne(current, 0) | (self.bias != 0) | (state[1] != 0)
 
     def _step(self, v: Tensor, current: Tensor) -> tuple[Tensor, Tensor]:
         owed = self._beyond(v).to(v.dtype).mul_(self.threshold) if self.reset in ("next", "both") else None
@@ -119,7 +119,7 @@ class Program:
     def busy(self, state: State, current: Tensor) -> Tensor:
         """As `Lif.busy`, or a current that lasts."""
         driven = (self.of["bias"] != 0) | (self.of["current_bias"] != 0)
-        return (current != 0) | driven | (state[1] != 0) | (state[0] != 0)
+        return torch.ne(current, 0) | driven | (state[1] != 0) | (state[0] != 0)
 
     def _thresholds_in(self, v: Tensor) -> Tensor:
         """`programmable.thresholds_in`. The quotient of integers below 2^24 is at least 2^-24 from a whole number that it is not,

@@ -35,7 +35,7 @@ def _largest(x: Tensor, axis: int, kernel: int, stride: int, padding: int) -> Te
         inside = [k for k, start in enumerate(starts) if 0 <= start + tap < size]
         if inside:
             first = starts[inside[0]] + tap
-            taken = x.narrow(axis, first, size - first)[(..., slice(None, None, stride), *[slice(None)] * (-axis - 1))]
+            taken = x.narrow(axis, first, size - first).movedim(axis, 0)[::stride].movedim(0, axis)
             part = out.narrow(axis, inside[0], len(inside))
             part.copy_(torch.maximum(part, taken.narrow(axis, 0, len(inside))))
     return out
@@ -51,8 +51,8 @@ def token_sum(node: i.TokenSum, graph: Graph) -> Operation:
 def spike_and(inputs: list[Tensor]) -> Tensor:
     """x where its gate spikes. inputs: gate [..., G, 1 or N], x [..., C, N]."""
     gate, x = inputs
-    groups = x.unflatten(-2, (gate.shape[-2], -1))
-    return (groups & gate[..., None, :]).flatten(-3, -2)
+    groups = x.reshape(*x.shape[:-2], gate.shape[-2], -1, x.shape[-1])
+    return torch.bitwise_and(groups, gate[..., None, :]).flatten(-3, -2)
 
 
 def token_gate(inputs: list[Tensor]) -> Tensor:
@@ -135,7 +135,7 @@ def live_mask(node: i.LiveMask, x: Tensor) -> Tensor:
 
 
 def busy(node: i.Levels | i.Membrane, device: torch.device) -> Callable[[list[Tensor], Tensor], Tensor]:
-    """As `walk_neurons.active_neurons`: from inputs and values [T, B, C, …], how many samples found each neuron active, [T, C, …]."""
+    """As `walk_neurons.active_neurons`: how many samples found each neuron active, [T, C, …], from inputs and values."""
     biased = torch.from_numpy(np.ascontiguousarray(node.bias != 0)).to(device)
     streams = len(node.streams) if isinstance(node, i.Membrane) else 0
 

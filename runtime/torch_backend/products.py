@@ -12,7 +12,7 @@ from pumice.runtime.torch_backend.values import exact_float, magnitude
 
 def head_operands(node: i.SpikeMatmul, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """`arith.head_operands`: views [T, B, h, M, K] and [T, B, h, K, N]."""
-    a, b = (x.unflatten(-2, (node.heads, -1)) for x in (a, b))
+    a, b = (x.reshape(*x.shape[:-2], node.heads, -1, x.shape[-1]) for x in (a, b))
     match node.pattern:
         case "scores":
             return a.mT, b

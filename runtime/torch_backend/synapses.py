@@ -36,9 +36,9 @@ class Currents:
         if repeats(x):
             return self(x[:1]).expand(x.shape[0], *[-1] * (x.ndim - 1))
         rows = x.flatten(0, 1).movedim(1, -1)  # [M, H, W, C]
-        out = self._of_images(rows if x.ndim == 5 else rows.unflatten(1, (-1, 1)))
+        out = self._of_images(rows if x.ndim == 5 else rows[:, :, None])
         out = out if x.ndim == 5 else out.flatten(1, 2)
-        return out.unflatten(0, x.shape[:2]).movedim(-1, 2)
+        return out.reshape(*x.shape[:2], *out.shape[1:]).movedim(-1, 2)
 
     def _of_images(self, x: Tensor) -> Tensor:
         """x [M, H, W, C]; returns [M, H', W', O]."""
@@ -69,7 +69,9 @@ class Currents:
             columns = windows.to(self.weight.dtype).reshape(-1, inputs)
             torch.mm(columns, self.weight[0], out=out.view(-1, outputs))
             return
-        split = windows.to(self.weight.dtype).unflatten(-1, (groups, -1))  # [M, H', W', kh, kw, groups, C / groups]
+        split = windows.to(self.weight.dtype).reshape(
+            *windows.shape[:-1], groups, -1
+        )  # [M, H', W', kh, kw, groups, C / groups]
         columns = split.movedim(-2, 0).reshape(groups, -1, inputs)
         out.copy_(torch.bmm(columns, self.weight).movedim(0, 1).reshape(out.shape))
 
