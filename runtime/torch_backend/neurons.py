@@ -107,7 +107,8 @@ class Program:
         p, of = self.params, self.of
         u, v = state
         u = saturate((u * of["keep_u"]).trunc_().add_(current.double(), alpha=CURRENT_UNIT).add_(of["current_bias"]))
-        owed = of["threshold"] * self._thresholds_in(v) if p.reset in ("next", "both") else None
+        late = p.most > 0 and p.reset in ("next", "both")
+        owed = of["threshold"] * self._thresholds_in(v) if late else None
         v = (v * of["keep_v"]).trunc_().add_(u).add_(of["bias"])
         v = saturate(v if owed is None else v.sub_(owed))
         if p.most == 0:

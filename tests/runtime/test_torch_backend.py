@@ -37,6 +37,7 @@ from pumice.compiler.program import Program
 from pumice.errors import InputError, PumiceError, RunError
 from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import load_chip
+from pumice.models.checkpoints import zoo_names
 from pumice.models.nir.export import to_nir
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli import main
@@ -141,16 +142,10 @@ def zoo_program(name: str) -> tuple[Program, Any]:
     return compile_nir(source.network, source.samples[:8], load_chip("loihi2"), options), source.samples
 
 
-def test_the_zoo_s_spikformer(device: str) -> None:
-    program, x = zoo_program("spikformer-digits")
-    assert_equal_to_reference(program, x[:4], device)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["qkformer-digits", "sdt-v1-digits", "sdt-v3-digits", "spikformer-dvs-events"])
-def test_further_models_of_the_zoo(name: str, device: str) -> None:
+@pytest.mark.parametrize("name", zoo_names())
+def test_every_model_of_the_zoo(name: str, device: str) -> None:
     program, x = zoo_program(name)
-    assert_equal_to_reference(program, x[:4], device)
+    assert_equal_to_reference(program, x[:3], device)
 
 
 def test_windows_of_a_convolution_come_in_any_portions(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
@@ -167,7 +162,7 @@ def test_a_batch_beyond_memory_is_halved_until_it_fits(monkeypatch: pytest.Monke
 
 def test_a_sample_that_alone_does_not_fit_ends_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pumice.runtime.torch_backend.prepared.Walk", short_of_memory(0, []))
-    with pytest.raises(RunError, match="^one sample alone does not fit into the memory of cpu$"):
+    with pytest.raises(RunError, match=r"^one sample alone does not fit into the memory of cpu$"):
         TorchBackend("cpu").run(streams(), stream_samples(3), stream_schedule(3))
 
 
