@@ -16,7 +16,7 @@ from pumice.compiler.ir import Graph, Node
 from pumice.runtime.recording import needed
 from pumice.runtime.tally import Tally, Wanted
 from pumice.runtime.torch_backend.products import head_operands, largest_sum, of_spikes, summed_product
-from pumice.runtime.torch_backend.values import magnitude
+from pumice.runtime.torch_backend.values import magnitude, over_samples
 from pumice.runtime.torch_backend.walk import Walk
 
 
@@ -47,14 +47,16 @@ class Gathered:
     def tally(self, samples: int) -> Tally:
         """The sums of a whole batch."""
         kinds = ("events", "payloads", "active", "coincidences", "products", "masks", "silent")
-        return Tally(samples, *(({n: _whole(x) for n, x in self.sums.get(kind, {}).items()}) for kind in kinds))
+        return Tally(samples, *({n: _whole(x) for n, x in self.sums.get(kind, {}).items()} for kind in kinds))
 
     def _tally(self, names: Wanted, node: Node, walk: Walk, value: Tensor) -> None:
         if node.name in names.events:
-            self._keep("events", node, (value != 0).sum(1))
+            self._keep("events", node, over_samples(value != 0, 1))
         if node.name in names.payloads:
             spikes = node.name in names.events and magnitude(node.name, self.graph) <= 1 and node.out.low >= 0
-            total = self.sums["events"][node.name] if spikes else value.sum(1, dtype=torch.int64)
+            total = (
+                self.sums["events"][node.name] if spikes else over_samples(value, 1, magnitude(node.name, self.graph))
+            )
             self._keep("payloads", node, total)
         if node.name in names.active:
             self._keep("active", node, walk.active[node.name])
@@ -75,7 +77,7 @@ class Gathered:
     def _keep(self, kind: str, node: Node, total: Tensor) -> None:
         """Sums over samples [T, C, …] as [T, C, P]."""
         shape = (total.shape[0], node.out.shape[0], -1)
-        self.sums.setdefault(kind, {})[node.name] = total.reshape(shape)
+        self.sums.setdefault(kind, {})[node.name] = total.to(torch.int64).reshape(shape)
 
 
 def _whole(x: Tensor) -> NDArray[Any]:

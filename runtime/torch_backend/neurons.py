@@ -16,9 +16,9 @@ from torch import Tensor
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph
-from pumice.hwsim.arith import DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, Reset
+from pumice.hwsim.arith import DECAY_SHIFT, DECAY_UNITY, MEMBRANE_SHIFT, STATE_LIMIT, Reset
 from pumice.hwsim.programmable import NeuronParams
-from pumice.runtime.torch_backend.values import magnitude
+from pumice.runtime.torch_backend.values import magnitude, over_samples
 
 CURRENT_UNIT = 1 << MEMBRANE_SHIFT
 EXACT_FLOAT32 = 1 << 24
@@ -36,7 +36,7 @@ def after_spikes(
     """`arith.after_spikes`; owed is None where the reset takes nothing late."""
     match reset:
         case "hard":
-            return torch.where(spikes > 0, v_reset, v)
+            return torch.where(spikes.bool(), v_reset, v)
         case "soft":
             return v - threshold * spikes.to(v.dtype)
         case "next":
@@ -136,9 +136,8 @@ def lif(node: i.IntLif, graph: Graph, device: torch.device) -> Lif:
     """LIF neurons' parameters on the device."""
     p, keep = node.params, DECAY_UNITY - node.dv
     threshold = p.vth << MEMBRANE_SHIFT
-    worst = (
-        STATE_LIMIT + CURRENT_UNIT * magnitude(node.inputs[0], graph) + int(np.abs(p.bias).max(initial=0)) + threshold
-    )
+    driven = CURRENT_UNIT * magnitude(node.inputs[0], graph) + int(np.abs(p.bias).max(initial=0))
+    worst = (STATE_LIMIT * keep >> DECAY_SHIFT) + driven + (0 if p.reset == "hard" else threshold)
     halves = keep & (keep - 1) == 0  # a power of two, or 0
     dtype = torch.float32 if halves and worst <= EXACT_FLOAT32 else torch.float64
     bias = torch.from_numpy(p.bias).to(device, dtype)
@@ -173,6 +172,6 @@ def run(cell: Lif | Program, inputs: list[Tensor], state: State, sent: Tensor, a
         routed = inputs[1][t][:, None, :] > 0 if gated else None
         if active is not None:
             busy = cell.busy(state, current[t])
-            active[t] = (busy if routed is None else busy & routed).sum(0)
+            active[t] = over_samples(busy if routed is None else busy & routed, 0)
         sent[t], state = cell.step(state, current[t], routed)
     return state

@@ -14,7 +14,7 @@ from pumice.compiler.ir import Graph
 from pumice.hwsim.arith import MEMBRANE_SHIFT
 from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.runtime.torch_backend.neurons import saturate, shifted
-from pumice.runtime.torch_backend.values import exact_float, magnitude
+from pumice.runtime.torch_backend.values import exact_float, magnitude, over_samples
 
 Operation = Callable[[list[Tensor]], Tensor]
 
@@ -145,6 +145,6 @@ def busy(node: i.Levels | i.Membrane, device: torch.device) -> Callable[[list[Te
             working |= stream != 0
         if node.gated:
             working &= inputs[-1][:, :, None, :] > 0
-        return ((value != 0) | working).sum(1)
+        return over_samples((value != 0) | working, 1)
 
     return run

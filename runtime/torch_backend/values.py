@@ -87,6 +87,11 @@ def to_numpy(x: Tensor, dtype: torch.dtype) -> NDArray[Any]:
     return np.asarray(x.to(dtype).contiguous().cpu().numpy())
 
 
+def over_samples(x: Tensor, axis: int, most: int = 1) -> Tensor:
+    """The sum of x along its axis of samples, in int32 where |x| <= most allows: that is three times as fast on a CPU."""
+    return x.sum(axis, dtype=torch.int32 if most * x.shape[axis] < 1 << 31 else torch.int64)
+
+
 def repeats(x: Tensor) -> bool:
     """Whether all timesteps of x [T, …] are one and the same in memory."""
     return x.shape[0] > 1 and x.stride(0) == 0
