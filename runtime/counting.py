@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ from pumice.hwsim.scoring import score_operations
 from pumice.runtime.counting_gates import Gates, Off, gates_of
 from pumice.runtime.counting_messages import add_messages
 from pumice.runtime.report import mask_nodes
-from pumice.runtime.tally import Tally, spike_operand, together
+from pumice.runtime.tally import Tally, added, spike_operand
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -47,8 +47,7 @@ class Counter:
     def add(self, tally: Tally) -> None:
         """One batch more. Single samples count only here: they say when whole cores sleep."""
         off = self.gates.off(tally, self.program.graph.timesteps)
-        sums = replace(tally, masks={}, silent={})
-        self.total = sums if self.total is None else together(self.total, sums)
+        self.total = added(self.total, tally)
         self.off = off if self.off is None else self.off + off
 
     def table(self) -> CountTable:

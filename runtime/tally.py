@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from pumice.hwsim import arith, counters
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+SUMS = ("events", "payloads", "active", "coincidences", "products")  # of a tally: its arrays without samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ def tally_of(graph: Graph, names: Wanted, values: Mapping[str, Ints], active: Ma
     coincidences = {node.name: _coincidences(node, values) for node in matmuls}
     return Tally(
         samples=samples,
-        events=_by_source(graph, names.events, lambda name: counters.spikes_per_neuron(values[name])),
+        events=_by_source(graph, names.events, lambda name: _events(graph.nodes[name], values, payloads)),
         payloads=payloads,
         active={name: active[name].reshape(*active[name].shape[:2], -1) for name in names.active},
         coincidences=coincidences,
@@ -112,6 +114,13 @@ def _by_source(graph: Graph, names: Iterable[str], sums: Callable[[str], Ints]) 
     sources = {name: _undelayed(name, graph) for name in names}
     found = {source: sums(source) for source in dict.fromkeys(sources.values())}
     return {name: found[source] for name, source in sources.items()}
+
+
+def _events(node: Node, values: Mapping[str, Ints], payloads: Mapping[str, Ints]) -> Ints:
+    """Samples' values that are not 0; of spikes, which are 0 or 1, these are the payloads."""
+    if node.out.low < 0 or node.out.high > 1:
+        return counters.spikes_per_neuron(values[node.name])
+    return payloads[node.name] if node.name in payloads else counters.payload_per_neuron(values[node.name])
 
 
 def _undelayed(name: str, graph: Graph) -> str:
@@ -134,23 +143,29 @@ def _products(node: i.SpikeMatmul, graph: Graph, values: Mapping[str, Ints], coi
     return counters.products(*arith.head_operands(node.pattern, a, b, node.heads), bound)
 
 
-def together(one: Tally, other: Tally) -> Tally:
-    """Two batches of one graph as one, in this order."""
-    return Tally(
-        one.samples + other.samples,
-        _sums(one.events, other.events),
-        _sums(one.payloads, other.payloads),
-        _sums(one.active, other.active),
-        _sums(one.coincidences, other.coincidences),
-        _sums(one.products, other.products),
-        _joined(one.masks, other.masks),
-        _joined(one.silent, other.silent),
-    )
+def added(total: Tally | None, more: Tally) -> Tally:
+    """A total with one batch more, or the first; single samples (masks, silent) are not kept. The total's own arrays are written
+    on, since those of a large network fill a GiB. Arrays that stand in several places (spikes' events are their payloads) are
+    added once and stay shared."""
+    pairs = {
+        (field, name): (getattr(total, field)[name] if total else None, new)
+        for field in SUMS
+        for name, new in getattr(more, field).items()
+    }
+    different = {(id(old), id(new)): (old, new) for old, new in pairs.values()}
+    partners = Counter(old for old, _ in different)
+    sums = {key: _plus(*pair, alone=partners[key[0]] == 1) for key, pair in different.items()}
+
+    def of(field: str) -> dict[str, Ints]:
+        return {name: sums[id(old), id(new)] for (where, name), (old, new) in pairs.items() if where == field}
+
+    samples = more.samples + (total.samples if total else 0)
+    events, payloads, active, coincidences, products = map(of, SUMS)
+    return Tally(samples, events, payloads, active, coincidences, products, {}, {})
 
 
-def _sums(one: Mapping[str, Ints], other: Mapping[str, Ints]) -> dict[str, Ints]:
-    return {name: one[name] + other[name] for name in other}
-
-
-def _joined(one: Mapping[str, Bools], other: Mapping[str, Bools]) -> dict[str, Bools]:
-    return {name: np.concatenate([one[name], other[name]], axis=1) for name in other}
+def _plus(old: Ints | None, new: Ints, alone: bool) -> Ints:
+    """alone: nobody else adds something else to `old`, so that it may be written on."""
+    if old is None:
+        return np.array(new, np.int64, order="C")
+    return np.add(old, new, out=old if alone else None)
