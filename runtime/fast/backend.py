@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def cut(samples: int, most: int, threads: int) -> list[slice]:
 
 def batch_size(plan: Plan) -> int:
     """How many samples a thread computes at once."""
-    values = plan.graph.timesteps * sum(int(np.prod(node.out.shape)) for node in plan.graph.nodes.values())
+    values = plan.graph.timesteps * sum(prod(node.out.shape) for node in plan.graph.nodes.values())
     return max(1, min(BATCH, BYTES // max(values, 1)))
 
 
