@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         result = build()(args=[w for w in words if w != "--debug"], prog_name="pumice", standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
         return int(result) if isinstance(result, int) else 0
     except PumiceError as error:
         return _fail(f"{error}", error.hint, USER_ERROR, debug)

@@ -1,4 +1,4 @@
-"""`pumice run --data`: what comes out is what `--input` gives, whatever the data set is cut into; memory does not grow with it."""
+"""`pumice run --data`: what comes out is what `--input` gives, however the data set is cut; memory does not grow with it."""
 
 from __future__ import annotations
 
