@@ -9,6 +9,7 @@ from pumice.runtime.reference import Reference
 from pumice.runtime.result import Backend
 
 BACKENDS = ("reference", "lava", "loihi2")
+DEFAULT_BACKEND = "reference"  # of commands for which what a program does and costs is enough
 
 
 def make_backend(name: str, progress: Progress = no_progress, per_core: bool = False) -> Backend:

@@ -32,10 +32,10 @@ class LabelledSamples:
     labels: NDArray[np.int64] | None
 
 
-def console(markup: bool = False) -> Console:
+def console(markup: bool = False, stderr: bool = False) -> Console:
     """Where results for people go. Wide enough for its tables when piped; by default square brackets are text, not markup."""
-    plain = Console(highlight=False, markup=markup)
-    return plain if plain.is_terminal else Console(highlight=False, markup=markup, width=140)
+    plain = Console(highlight=False, markup=markup, stderr=stderr)
+    return plain if plain.is_terminal else Console(highlight=False, markup=markup, width=140, stderr=stderr)
 
 
 def read_array(path: Path) -> NDArray[Any]:

@@ -1,0 +1,103 @@
+"""The workers of a Dask cluster, by the address of its scheduler."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+from pumice import __version__
+from pumice.errors import BackendUnavailable, InputError, RunError
+from pumice.runtime.sweep.evaluate import run_task
+from pumice.runtime.sweep.points import Outcome, Task
+from pumice.runtime.sweep.workers import DEATHS
+
+ANSWER_S = 8  # that a scheduler is given to answer
+
+
+class DaskWorkers:
+    """A cluster. Its scheduler gives the task of a worker that ends to another one, three times by default.
+
+    Raises BackendUnavailable without Dask, RunError where the scheduler does not answer within 8 seconds or has no worker
+    within `patience_s`, InputError for a worker with another Pumice.
+    """
+
+    def __init__(self, address: str, patience_s: float) -> None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise BackendUnavailable("--scheduler needs Dask", "pip install 'pumice[sweep]'") from error
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said in our errors
+        self._address = address
+        try:
+            self._client: Any = Client(address, timeout=ANSWER_S, set_as_default=False, direct_to_workers=False)
+        except (OSError, TimeoutError, ValueError, KeyError) as error:
+            hint = "start one with `dask scheduler`, and give the address that it prints"
+            raise RunError(f"--scheduler {address}: no Dask scheduler answers there", hint) from error
+        try:
+            self._wait(patience_s)
+            self._check_versions()
+        except BaseException:
+            self.close()
+            raise
+        self._executor = self._client.get_executor(pure=False)
+
+    @property
+    def place(self) -> str:
+        """The scheduler's address."""
+        return self._address
+
+    def slots(self) -> int:
+        """Threads of all workers; 0 where the scheduler does not answer."""
+        try:
+            return sum(self._client.sync(self._client.scheduler.ncores, callback_timeout=ANSWER_S).values())
+        except (OSError, TimeoutError, RuntimeError, AttributeError):
+            return 0
+
+    def submit(self, task: Task) -> Future[list[Outcome]]:
+        """Starts a task."""
+        found: Future[list[Outcome]] = self._executor.submit(run_task, task)
+        return found
+
+    def deaths(self, error: BaseException) -> int:
+        """Several where the scheduler gave the task up, one where the scheduler itself lost it."""
+        from distributed.scheduler import KilledWorker
+
+        return DEATHS if isinstance(error, KilledWorker) else int(isinstance(error, CancelledError))
+
+    def renew(self) -> None:
+        """The cluster starts its workers itself."""
+
+    def close(self) -> None:
+        """Withdraws what is not done; the cluster stays."""
+        self._client.close(timeout=ANSWER_S)
+
+    def _wait(self, patience_s: float) -> None:
+        try:
+            self._client.wait_for_workers(1, timeout=patience_s)
+        except TimeoutError as error:
+            hint = f"start some with `dask worker {self._address}`"
+            raise RunError(f"--scheduler {self._address}: no worker within {patience_s:g} s", hint) from error
+
+    def _check_versions(self) -> None:
+        for worker, version in sorted(self._client.run(version_asker()).items()):
+            if version != __version__:
+                raise InputError(
+                    f"worker {worker} has Pumice {version}, this is {__version__}",
+                    "install the same version on all workers",
+                )
+
+
+def version_asker() -> Callable[[], str]:
+    """A function that says which Pumice it finds, also where there is none: it is sent as code and not by its module's name."""
+
+    def ask() -> str:
+        try:
+            import pumice
+
+            return str(pumice.__version__)
+        except Exception as error:
+            return f"none ({type(error).__name__})"
+
+    return ask

@@ -1,0 +1,64 @@
+"""A time limit for work in any thread, and one thread for all arithmetic."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+SINGLE_THREADED = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+
+
+class TimeLimitReached(BaseException):
+    """Raised in a thread whose work takes too long; no `except Exception` on the way may keep it."""
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """What `work` returns. Raises TimeLimitReached in it once it has taken so long, as soon as it runs Python code again: signals
+    would reach the main thread alone, and tasks of a Dask worker run in others."""
+    alarm = _Alarm(threading.get_ident())
+    timer = threading.Timer(seconds, alarm.ring)
+    timer.daemon = True
+    timer.start()
+    try:
+        return work()
+    finally:
+        timer.cancel()
+        alarm.mute()
+
+
+class _Alarm:
+    """Raises TimeLimitReached in a thread, unless it is muted before."""
+
+    def __init__(self, thread: int) -> None:
+        self._thread, self._lock, self._muted = ctypes.c_ulong(thread), threading.Lock(), False
+
+    def ring(self) -> None:
+        """Raises it, where the thread is still at work."""
+        with self._lock:
+            if not self._muted:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, ctypes.py_object(TimeLimitReached))
+
+    def mute(self) -> None:
+        """No more from now on, also of what was raised and has not arrived."""
+        with self._lock:
+            self._muted = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, None)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of floats come out the same on every machine's number of cores, and workers do not take each other's cores."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update({name: "1" for name in SINGLE_THREADED if name not in os.environ})  # for what is not loaded yet
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
