@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -116,7 +117,7 @@ def _workers(plan: Plan, count: int | None, scheduler: str) -> Workers:
     return Processes(min(os.cpu_count() or 1, MOST_WORKERS) if count is None else count)
 
 
-def _run(plan: Plan, output: Path, resume: bool, start: Any) -> dict[int, Outcome]:
+def _run(plan: Plan, output: Path, resume: bool, start: Callable[[], Workers]) -> dict[int, Outcome]:
     """All outcomes. Whatever ends the sweep, the table then holds what is finished."""
     store = Store(output.with_suffix(".points"), plan.header)
     store.check(resume)
@@ -134,24 +135,18 @@ def _run(plan: Plan, output: Path, resume: bool, start: Any) -> dict[int, Outcom
     return found
 
 
-def _print(plan: Plan, found: dict[int, Outcome], best: Any, profile: str) -> None:
-    """The front of energy, point by point."""
+def _print(plan: Plan, found: dict[int, Outcome], best: Mapping[str, Sequence[int]], profile: str) -> None:
+    """The points of a front: of energy where it is known, else of cores."""
     objective = f"energy_nj_{profile}" if best[f"energy_nj_{profile}"] else "cores"
-    split, points, out = plan.settings.split, plan.grid.points(), console()
-    table = Table(
-        "point", "retention", "bits", "density", "chip", "mapping", "masks", split, "test", objective, "cores", box=None
-    )
+    names, points, out = ("point", *AXES, plan.settings.split, "test", "cores", "nJ"), plan.grid.points(), console()
+    table = Table(*names, box=None)
     for index in best[objective]:
-        point, result = points[index], found[index].result
-        kept = "/".join(f"{ratio:g}" for ratio in point.retention)
-        test = result.get("accuracy_test")
-        said = (
-            f"{result[f'accuracy_{split}']:.2%}",
-            "" if test is None else f"{test:.2%}",
-            f"{result[objective]:,.0f}",
-        )
-        names = (f"{point.density:g}", point.chip, point.mapping, point.masks)
-        table.add_row(str(index), kept, str(point.bits), *names, *said, str(result["cores"]))
+        point, result = vars(points[index]), found[index].result
+        values = ["/".join(f"{ratio:g}" for ratio in point["retention"]), *(f"{point[axis]}" for axis in AXES[1:])]
+        shares = (result.get(f"accuracy_{split}") for split in (plan.settings.split, "test"))
+        said = ["" if share is None else f"{share:.2%}" for share in shares]
+        price = result.get(f"energy_nj_{profile}")
+        table.add_row(str(index), *values, *said, str(result["cores"]), "unknown" if price is None else f"{price:,.0f}")
     out.print(f"points that no other beats in accuracy and {objective}")
     out.print(table)
 

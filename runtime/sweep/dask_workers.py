@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from pumice import __version__
@@ -13,13 +16,16 @@ from pumice.runtime.sweep.evaluate import run_task
 from pumice.runtime.sweep.points import Outcome, Task
 from pumice.runtime.sweep.workers import DEATHS
 
-ANSWER_S = 8  # that a scheduler is given to answer
+ANSWER_S = 5  # that a scheduler is given to answer
+
+
+TIMEOUTS = (TimeoutError, asyncio.TimeoutError, FutureTimeout)  # one class from Python 3.11 on
 
 
 class DaskWorkers:
     """A cluster. Its scheduler gives the task of a worker that ends to another one, three times by default.
 
-    Raises BackendUnavailable without Dask, RunError where the scheduler does not answer within 8 seconds or has no worker
+    Raises BackendUnavailable without Dask, RunError where the scheduler does not answer within 10 seconds or has no worker
     within `patience_s`, InputError for a worker with another Pumice.
     """
 
@@ -31,13 +37,13 @@ class DaskWorkers:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said in our errors
         self._address = address
         try:
-            self._client: Any = Client(address, timeout=ANSWER_S, set_as_default=False, direct_to_workers=False)
-        except (OSError, TimeoutError, ValueError, KeyError) as error:
+            self._client: Any = answered(lambda: Client(address, timeout=ANSWER_S, set_as_default=False), ANSWER_S + 1)
+        except (OSError, *TIMEOUTS, ValueError, KeyError) as error:
             hint = "start one with `dask scheduler`, and give the address that it prints"
             raise RunError(f"--scheduler {address}: no Dask scheduler answers there", hint) from error
         try:
             self._wait(patience_s)
-            self._check_versions()
+            self._check_versions(patience_s)
         except BaseException:
             self.close()
             raise
@@ -52,7 +58,7 @@ class DaskWorkers:
         """Threads of all workers; 0 where the scheduler does not answer."""
         try:
             return sum(self._client.sync(self._client.scheduler.ncores, callback_timeout=ANSWER_S).values())
-        except (OSError, TimeoutError, RuntimeError, AttributeError):
+        except (OSError, *TIMEOUTS, RuntimeError, AttributeError):
             return 0
 
     def submit(self, task: Task) -> Future[list[Outcome]]:
@@ -76,17 +82,37 @@ class DaskWorkers:
     def _wait(self, patience_s: float) -> None:
         try:
             self._client.wait_for_workers(1, timeout=patience_s)
-        except TimeoutError as error:
+        except TIMEOUTS as error:
             hint = f"start some with `dask worker {self._address}`"
             raise RunError(f"--scheduler {self._address}: no worker within {patience_s:g} s", hint) from error
 
-    def _check_versions(self) -> None:
-        for worker, version in sorted(self._client.run(version_asker()).items()):
+    def _check_versions(self, patience_s: float) -> None:
+        try:
+            versions = answered(lambda: self._client.run(version_asker()), patience_s)
+        except TIMEOUTS as error:
+            found = f"--scheduler {self._address}: a worker does not answer within {patience_s:g} s"
+            raise RunError(found, "end it, or give --worker-timeout more") from error
+        for worker, version in sorted(versions.items()):
             if version != __version__:
                 raise InputError(
                     f"worker {worker} has Pumice {version}, this is {__version__}",
                     "install the same version on all workers",
                 )
+
+
+def answered(ask: Callable[[], Any], seconds: float) -> Any:
+    """What `ask` returns. Raises one of TIMEOUTS where it takes longer: Dask itself waits forever for a server that takes the
+    connection and says nothing."""
+    answer: Future[Any] = Future()
+
+    def wait() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return answer.result(seconds)
 
 
 def version_asker() -> Callable[[], str]:

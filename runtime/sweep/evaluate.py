@@ -95,10 +95,12 @@ def _line(error: PumiceError) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A task's model and data. by_masks: what points with the same masks share, for mapping changes no spike."""
+    """A task's model and data. by_masks: what points with the same masks share, for mapping changes no spike. refused: why the
+    network cannot be quantized, once that is known."""
 
     task: Task
     by_masks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: list[PumiceError] = field(default_factory=list)
 
     @cached_property
     def data(self) -> LabelledSplit:
@@ -135,8 +137,14 @@ class Bench:
         """The network in integers."""
         from pumice.models.nir.export import to_nir
 
+        if self.refused:
+            raise self.refused[0]
         images = self.data.calibration.images.numpy()[: self.task.settings.calibration]
-        return quantize(to_nir(self.network), images, self.task.chip, self.options(self.task.points[0]))
+        try:
+            return quantize(to_nir(self.network), images, self.task.chip, self.options(self.task.points[0]))
+        except PumiceError as error:
+            self.refused.append(error)
+            raise
 
     def options(self, point: Point) -> CompileOptions:
         """How a point is compiled."""

@@ -35,8 +35,8 @@ class SweepPicture:
     def panels(self) -> Mapping[str, str]:
         """What each panel sets accuracy against: a field, and its axis in words."""
         return {
-            f"energy_nj_{self.profile}": f"energy of a sample by {self.profile}, nJ",
-            f"latency_us_{self.profile}": f"time to a sample's answer, modelled from {self.profile}, µs",
+            f"energy_nj_{self.profile}": f"energy of a sample, {self.profile}, nJ",
+            f"latency_us_{self.profile}": f"time to its answer, modelled, {self.profile}, µs",
             "cores": "cores",
         }
 
@@ -85,3 +85,5 @@ def _draw_points(axes: Any, points: Sequence[Outcome], front: Sequence[int], fie
     span = max(max(heights) - min(heights), LEAST_RANGE)
     axes.set_ylim(max(heights) - 1.12 * span, max(heights) + 0.06 * span)
     axes.set_xlim(0, 1.05 * max(costs) or 1)
+    axes.locator_params(axis="x", nbins=6)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

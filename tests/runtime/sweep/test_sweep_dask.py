@@ -1,0 +1,105 @@
+"""Sweeps on a Dask cluster of real processes: workers die, schedulers do not answer, versions differ."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from sweeps import FEW, MODEL, Cluster, cluster, plan, results, swept
+
+from pumice.errors import InputError, RunError
+from pumice.progress import Progress
+from pumice.runtime.cli import main
+from pumice.runtime.sweep.dask_workers import DaskWorkers
+
+pytest.importorskip("torch")
+distributed = pytest.importorskip("distributed")
+
+
+def killer(at: int, where: Cluster, killed: list[int]) -> Progress:
+    """Kills a worker that is at work, once so many points are done."""
+
+    def progress(done: int, total: int) -> None:
+        if done < at or killed:
+            return
+        with distributed.Client(where.address, set_as_default=False) as client:
+            pids, busy = client.run(os.getpid), client.processing()
+            killed.append(next(pids[worker] for worker, tasks in sorted(busy.items()) if tasks))
+        os.kill(killed[0], signal.SIGKILL)
+
+    return progress
+
+
+def swept_with_a_death(words: dict[str, str], at: int, folder: Path) -> None:
+    """A sweep on two workers, one of which is killed at work, and the same sweep in one process of this machine."""
+    one, killed = plan(**words), list[int]()
+    with cluster(folder, 2) as found:
+        workers = DaskWorkers(found.address, 30)
+        while workers.slots() < 2:
+            time.sleep(0.1)
+        outcomes = swept(one, folder / "dask", workers, killer(at, found, killed))
+    assert len(killed) == 1
+    assert list(outcomes) == list(range(one.grid.size))
+    assert all(outcome.kind is None for outcome in outcomes.values())
+    ran = {int(outcome.worker.rpartition(":")[2]) for outcome in outcomes.values()}
+    assert len(ran) == 2
+    assert set(killed) < ran
+    assert results(outcomes) == results(swept(one, folder / "alone"))
+
+
+def test_a_sweep_survives_a_worker_and_equals_the_one_of_a_single_process(tmp_path: Path) -> None:
+    swept_with_a_death({"bits": "8,7,6,5", "mapping": "sequential"}, 2, tmp_path)
+
+
+@pytest.mark.slow
+def test_sixty_points_survive_a_worker_and_equal_those_of_a_single_process(tmp_path: Path) -> None:
+    words = {"retention": "1,0.75,0.5", "bits": "8,6,4", "density": "1,0.5", "mapping": "pumice,hilbert"}
+    swept_with_a_death({**words, "masks": "live,static"}, 20, tmp_path)
+
+
+def test_a_scheduler_that_is_not_there_is_one_line_within_ten_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        deaf = f"tcp://127.0.0.1:{silent.getsockname()[1]}"  # takes connections, and says nothing
+        for address in ("tcp://127.0.0.1:9", "nonsense", deaf):
+            started = time.monotonic()
+            assert main(["sweep", MODEL, "-o", "s.parquet", *FEW, "--scheduler", address]) == 2
+            assert time.monotonic() - started < 10
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith(f"error: --scheduler {address}: no Dask scheduler answers there")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_with_another_pumice_or_none_is_named_before_anything_runs(tmp_path: Path) -> None:
+    other = tmp_path / "other" / "pumice"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0.1"\n')
+    with cluster(tmp_path, 0) as found:
+        with pytest.raises(RunError, match=r"--scheduler tcp://.*: no worker within 0.5 s"):
+            DaskWorkers(found.address, 0.5)
+        found.add_worker(str(other.parent))
+        with pytest.raises(InputError, match=r"worker tcp://.* has Pumice 0\.0\.1, this is \d"):
+            DaskWorkers(found.address, 30)
+
+
+def test_a_cluster_that_lost_all_workers_is_not_waited_for_forever(tmp_path: Path) -> None:
+    one = plan(bits="8,7", mapping="sequential", patience_s=1)
+    with cluster(tmp_path, 1) as found:
+        workers, killed = DaskWorkers(found.address, 30), list[int]()
+
+        def kill(done: int, total: int) -> None:
+            if done == 1:
+                killed.append(found.processes[1].pid)
+                found.processes[1].kill()
+
+        with pytest.raises(RunError, match=r"no worker at tcp://.* for 1 s"):
+            swept(one, tmp_path / "points", workers, kill)
+    kept = swept(one, tmp_path / "points")
+    assert killed == [int(kept[0].worker.rpartition(":")[2])]  # the finished point was not computed again
+    assert [outcome.kind for outcome in kept.values()] == [None, None]
