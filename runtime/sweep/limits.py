@@ -6,10 +6,11 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+AGAIN_S = 0.2
 SINGLE_THREADED = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
@@ -22,33 +23,37 @@ class TimeLimitReached(BaseException):
 def within(seconds: float, work: Callable[[], T]) -> T:
     """What `work` returns. Raises TimeLimitReached in it once it has taken so long, as soon as it runs Python code again: signals
     would reach the main thread alone, and tasks of a Dask worker run in others."""
-    alarm = _Alarm(threading.get_ident())
-    timer = threading.Timer(seconds, alarm.ring)
-    timer.daemon = True
-    timer.start()
+    alarm = _Alarm(threading.get_ident(), seconds)
+    threading.Thread(target=alarm.run, daemon=True).start()
     try:
         return work()
     finally:
-        timer.cancel()
-        alarm.mute()
+        while not alarm.muted.is_set():
+            with suppress(TimeLimitReached):  # which may come while it is being muted
+                alarm.mute()
 
 
 class _Alarm:
-    """Raises TimeLimitReached in a thread, unless it is muted before."""
+    """Raises TimeLimitReached in a thread after so many seconds, and again: what is raised in a callback of the garbage collector
+    gets lost."""
 
-    def __init__(self, thread: int) -> None:
-        self._thread, self._lock, self._muted = ctypes.c_ulong(thread), threading.Lock(), False
+    def __init__(self, thread: int, seconds: float) -> None:
+        self.muted = threading.Event()
+        self._thread, self._seconds, self._lock = ctypes.c_ulong(thread), seconds, threading.Lock()
 
-    def ring(self) -> None:
-        """Raises it, where the thread is still at work."""
-        with self._lock:
-            if not self._muted:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, ctypes.py_object(TimeLimitReached))
+    def run(self) -> None:
+        """Waits, and rings until it is muted."""
+        wait = self._seconds
+        while not self.muted.wait(wait):
+            wait = AGAIN_S
+            with self._lock:
+                if not self.muted.is_set():
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, ctypes.py_object(TimeLimitReached))
 
     def mute(self) -> None:
         """No more from now on, also of what was raised and has not arrived."""
         with self._lock:
-            self._muted = True
+            self.muted.set()
             ctypes.pythonapi.PyThreadState_SetAsyncExc(self._thread, None)
 
 

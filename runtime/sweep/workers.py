@@ -7,15 +7,17 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pumice.errors import InputError
 from pumice.runtime.sweep.evaluate import run_task
 from pumice.runtime.sweep.limits import SINGLE_THREADED
 from pumice.runtime.sweep.points import Outcome, Task
 
+A = TypeVar("A")
 PR_SET_PDEATHSIG = 1
 DEATHS = 3  # of its workers, before a task is given up
 
@@ -69,11 +71,15 @@ class Processes:
 
     def submit(self, task: Task) -> Future[list[Outcome]]:
         """Starts a task."""
+        return self.launch(run_task, task)
+
+    def launch(self, work: Callable[[A], list[Outcome]], argument: A) -> Future[list[Outcome]]:
+        """Starts any work, on new processes where some of the old ones ended."""
         try:
-            return self._pool.submit(run_task, task)
+            return self._pool.submit(work, argument)
         except BrokenProcessPool:
             self.renew()
-            return self._pool.submit(run_task, task)
+            return self._pool.submit(work, argument)
 
     def deaths(self, error: BaseException) -> int:
         """A process that ends takes the whole pool with it."""
