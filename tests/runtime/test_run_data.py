@@ -194,10 +194,10 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path: Path, monkeypatch: pyt
     def make(progress: Progress) -> Reference:
         return Reference(progress=progress)
 
-    for count in (8, 40, 160):  # of 8 KiB each; the first warms up
+    for count in (8, 40, 300):  # of 8 KiB each; the first warms up
         np.save(tmp_path / "x.npy", np.resize(images(wide, 40), (count, 1, 32, 32)))
         tracemalloc.start()
         streaming.stream(program, from_file(tmp_path / "x.npy", None), make, tmp_path / "y.npz")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] - peaks[1] < 1 << 18, peaks  # of 960 KiB more on disk
+    assert peaks[2] - peaks[1] < 1 << 19, peaks  # of 2 MiB more on disk
