@@ -292,10 +292,14 @@ class Readout(Node):
     scale: float
 
 
+def summed_pairs(node: SpikeMatmul, a: TensorType) -> int:
+    """How many pairs each output of a product sums, whose first operand is `a`."""
+    return a.shape[1] if node.pattern in ("scores-values", "keys-values") else a.shape[0] // node.heads
+
+
 def largest_sum(node: SpikeMatmul, a: TensorType, b: TensorType) -> int:
     """The largest sum, not shifted, that a product can make of its operands' types."""
-    inner = a.shape[1] if node.pattern in ("scores-values", "keys-values") else a.shape[0] // node.heads
-    return inner * a.high * b.high
+    return summed_pairs(node, a) * a.high * b.high
 
 
 MaskSource = StaticMask | LiveMask | GivenMask

@@ -14,15 +14,14 @@ Definitions (all summed over samples, per timestep):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pumice.hwsim.arith import fan_out
-from pumice.hwsim.flows import Flows, no_flows, summed_flows
+from pumice.hwsim.arith import exact_matmul, fan_out
+from pumice.hwsim.flows import Flows, no_flows
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -76,23 +75,6 @@ class CountTable:
         return self.total(count) / self.samples
 
 
-def merge_tables(tables: Iterable[CountTable]) -> CountTable:
-    """The counts of consecutive batches of the same program as one."""
-    tables = list(tables)
-    rows = []
-    for same in zip(*(t.rows for t in tables), strict=True):
-        sums = {name: sum((getattr(row, name) for row in same[1:]), getattr(same[0], name)) for name in COUNT_FIELDS}
-        rows.append(CountRow(same[0].layer, same[0].core, same[0].synapse_kind, **sums))
-    return CountTable(
-        tuple(rows),
-        sum(t.samples for t in tables),
-        tables[0].timesteps,
-        sum(t.mask_bits for t in tables),
-        sum(t.score_operations for t in tables),
-        summed_flows([t.flows for t in tables]),
-    )
-
-
 def dense_operations(weight_shape: tuple[int, ...], out_positions: int) -> int:
     """Multiply-accumulates of one timestep of a dense convolution, borders included."""
     return int(np.prod(weight_shape)) * out_positions
@@ -113,22 +95,18 @@ def delivered(counts: NDArray[Any], fan: NDArray[Any]) -> Floats:
     return np.asarray(np.einsum("tcp,cp->t", counts.astype(np.float64), fan.astype(np.float64)))
 
 
-def coincidences(left: NDArray[Any], right: NDArray[Any], rows: Ints, columns: Ints) -> Floats:
-    """Accumulations of a product of spike matrices, per step: pairs of nonzero operands that meet, [T].
-
-    left [T, B, h, M, K], right [T, B, h, K, N]; rows: those held of the flattened h * M; columns: those held of N.
-    """
-    return products(left != 0, right != 0, rows, columns)
+def coincidences(left: NDArray[Any], right: NDArray[Any]) -> Ints:
+    """Accumulations of a product of spike matrices: pairs of nonzero operands that meet at each output, summed over samples,
+    [T, h * M, N]. left [T, B, h, M, K], right [T, B, h, K, N]."""
+    return products(left != 0, right != 0, left.shape[1] * left.shape[4])
 
 
-def products(left: NDArray[Any], right: NDArray[Any], rows: Ints, columns: Ints) -> Floats:
-    """The same pairs, each weighted by the product of its payloads, [T]."""
-    heads, m = left.shape[2], left.shape[3]
-    held = np.zeros(heads * m, np.float64)
-    held[rows] = 1
-    per_k = np.einsum("tbhmk,hm->tbhk", left.astype(np.float64), held.reshape(heads, m))
-    others = right[..., columns].sum(axis=-1)
-    return np.asarray(np.einsum("tbhk,tbhk->t", per_k, others.astype(np.float64)))
+def products(left: NDArray[Any], right: NDArray[Any], bound: int) -> Ints:
+    """The same pairs, each weighted by the product of its payloads. bound: of all samples' sums together, and of each payload."""
+    steps, _, heads, m, _ = left.shape
+    rows = left.transpose(0, 2, 3, 1, 4).reshape(steps, heads, m, -1)  # samples are summed as further inner positions
+    columns = right.transpose(0, 2, 1, 3, 4).reshape(steps, heads, -1, right.shape[4])
+    return exact_matmul(rows, columns, bound).reshape(steps, heads * m, -1)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, eq=False)
 class Flows:
     """layers[f]'s neurons on core source[f] sent messages[f] [F, T] to core target[f], summed over samples; source and target
-    may be one core. Every pair that synapses join is there, also where nothing was sent, so runs of one program add up."""
+    may be one core. Every pair that synapses join is there, also where nothing was sent."""
 
     layers: tuple[str, ...]
     source: Ints
@@ -44,8 +44,3 @@ def flows_of(layers: Sequence[str], source: Ints, target: Ints, messages: Floats
     total = np.zeros((keys.shape[1], messages.shape[1]))
     np.add.at(total, entry, messages)
     return Flows(tuple(str(names[k]) for k in keys[2]), keys[1], keys[0], total)
-
-
-def summed_flows(flows: Sequence[Flows]) -> Flows:
-    """The flows of consecutive batches of one program as one."""
-    return replace(flows[0], messages=sum((f.messages for f in flows[1:]), flows[0].messages))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from pumice.hwsim.counters import CountRow
 from pumice.hwsim.flows import Flows, flows_of
 
 Floats = NDArray[np.float64]
-Events = Callable[[str], NDArray[np.int64]]  # events of each neuron of a stream [T, C, P], summed over samples
+Events = Mapping[str, NDArray[np.int64]]  # by stream, events of each neuron [T, C, P], summed over samples
 
 
 def add_messages(
@@ -25,11 +25,12 @@ def add_messages(
     """The rows of all slices, core after core, with their messages and hops, and who sent them. A message for several slices of a
     core stands in the row of the first that it reaches."""
     owners, places = owners_of(program.mapping.cores, network), places_of(program.mapping.sites, program.chip)
+    flat = {name: sent.reshape(len(sent), -1) for name, sent in events.items()}
     remaining, done, sending = iter(rows), list[CountRow](), list[_Sent]()
     for index, core in enumerate(program.mapping.cores):
         held = [next(remaining) for _ in core]
         for arrival in arrivals(core, network):
-            sent = _by_core(arrival, events, owners, len(program.mapping.cores))
+            sent = _by_core(arrival, flat, owners, len(program.mapping.cores))
             ways = places.hops(np.arange(len(program.mapping.cores)), np.array(index))
             hops = [sent[:, 1:] @ way for way in ways]
             held[arrival.part] = _added(held[arrival.part], sent.sum(axis=1), *hops)
@@ -63,10 +64,9 @@ def _flows(sending: Sequence[_Sent]) -> Flows:
     return flows_of(names, source, target, np.concatenate([sent.messages for sent in sending]))
 
 
-def _by_core(arrival: Arrival, events: Events, owners: Mapping[str, NDArray[np.int32]], cores: int) -> Floats:
-    """Messages of an arrival, [T, 1 + cores]: from the host, and from each core."""
-    sent = events(arrival.stream)
-    sent = sent.reshape(len(sent), -1)[:, arrival.neurons].astype(np.float64)
+def _by_core(arrival: Arrival, flat: Events, owners: Mapping[str, NDArray[np.int32]], cores: int) -> Floats:
+    """Messages of an arrival, [T, 1 + cores]: from the host, and from each core. flat: events by stream, [T, C * P]."""
+    sent = flat[arrival.stream][:, arrival.neurons].astype(np.float64)
     if arrival.sender not in owners:
         return np.pad(sent.sum(axis=1, keepdims=True), ((0, 0), (0, cores)))
     owner = owners[arrival.sender].reshape(-1)[arrival.neurons] + 1

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.groups import origin
 from pumice.compiler.ir import Graph, Node
-from pumice.hwsim.counters import CountTable
 from pumice.runtime.result import RunResult
 
 
@@ -63,7 +62,6 @@ def result_of(
     values: Mapping[str, NDArray[Any]],
     masks: Mapping[str, NDArray[np.bool_]],
     record: bool,
-    counts: CountTable | None = None,
 ) -> RunResult:
     """What a run gives. values: frames [T, B, …] of the read-outs, and where recorded of the layers."""
     readout = graph.nodes[graph.output]
@@ -75,7 +73,6 @@ def result_of(
         logits=total * readout.scale,
         spikes={node.name: values[node.name].astype(record_dtype(node), copy=False) for node in kept},
         masks=masks,
-        counts=counts,
         named=further(graph, values),
     )
 

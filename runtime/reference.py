@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph
-from pumice.compiler.mapping.usage import Network, network_of
+from pumice.compiler.mapping.usage import network_of
 from pumice.compiler.pipeline import check_samples
 from pumice.compiler.program import Program
 from pumice.compiler.walk import batches, graded_frames, walk
 from pumice.errors import InputError
 from pumice.progress import Progress, no_progress
-from pumice.runtime.counting import Counting, count_samples, merged
+from pumice.runtime.counting import Counter
 from pumice.runtime.recording import result_of
 from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
+from pumice.runtime.tally import tally_of, wanted
 
 Ints = NDArray[np.int64]
 
@@ -38,22 +39,23 @@ class Reference:
         frames = input_frames(program.graph, inputs)
         schedule = mask_schedule(program.graph, masks, frames.shape[1])
         samples, parts = frames.shape[1], []
-        network = network_of(program.graph, program.chip) if self.counts else None
+        counter = Counter(program, network_of(program.graph, program.chip)) if self.counts else None
         for batch in batches(program.graph, samples):
             given = None if schedule is None else schedule[:, batch]
-            parts.append(_run_batch(program, network, frames[:, batch], given, record))
+            parts.append(_run_batch(program, counter, frames[:, batch], given, record))
             self.progress(batch.stop, samples)
-        return joined(parts)
+        return replace(joined(parts), counts=counter.table() if counter else None)
 
 
 def _run_batch(
-    program: Program, network: Network | None, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool
+    program: Program, counter: Counter | None, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool
 ) -> RunResult:
-    """One batch; it is counted where there is a network to count with."""
+    """One batch; it is counted where there is a counter."""
     values, active = walk(program.graph, frames, schedule)
     masks = {node.name: values[node.name].astype(np.bool_) for node in mask_nodes(program)}
-    counts = None if network is None else count_samples(program, network, Counting(values, active))
-    return result_of(program.graph, values, masks, record, counts)
+    if counter:
+        counter.add(tally_of(program.graph, wanted(program.graph), values, active))
+    return result_of(program.graph, values, masks, record)
 
 
 def input_frames(graph: Graph, samples: NDArray[Any]) -> Ints:
@@ -83,13 +85,12 @@ def mask_schedule(graph: Graph, masks: NDArray[np.bool_] | None, samples: int) -
 
 
 def joined(parts: list[RunResult]) -> RunResult:
-    """The results of consecutive batches as one."""
+    """The results of consecutive batches as one; counts are kept apart, by their `Counter`."""
     first = parts[0]
     return RunResult(
         outputs=np.concatenate([p.outputs for p in parts]),
         logits=np.concatenate([p.logits for p in parts]),
         spikes={name: np.concatenate([p.spikes[name] for p in parts], axis=1) for name in first.spikes},
         masks={name: np.concatenate([p.masks[name] for p in parts], axis=1) for name in first.masks},
-        counts=merged([p.counts for p in parts if p.counts is not None]),
         named={name: np.concatenate([p.named[name] for p in parts]) for name in first.named},
     )
