@@ -19,7 +19,7 @@ from pumice.compiler.program import Program
 from pumice.compiler.walk import batch_size
 from pumice.errors import InputError
 from pumice.files import write_atomically
-from pumice.hwsim.counters import CountTable, merge_tables
+from pumice.hwsim.counters import CountTable, added_tables
 from pumice.progress import Progress, no_progress
 from pumice.runtime.recording import ends_of
 from pumice.runtime.result import Backend, RunResult
@@ -90,7 +90,7 @@ def _added(total: Streamed, result: RunResult, labels: NDArray[np.int64] | None)
 
 def _summed(total: CountTable | None, counts: CountTable | None) -> CountTable | None:
     """The counts of consecutive runs as one: at most two tables are held."""
-    return counts if total is None or counts is None else merge_tables([total, counts])
+    return counts if total is None or counts is None else added_tables(total, counts)
 
 
 def _part_of(progress: Progress, before: int, samples: int, total: int) -> Progress:
