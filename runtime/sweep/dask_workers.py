@@ -16,6 +16,7 @@ from pumice.runtime.sweep.evaluate import run_task
 from pumice.runtime.sweep.points import Outcome, Task
 from pumice.runtime.sweep.workers import DEATHS
 
+QUIET = ("distributed", "distributed.client", "distributed.core", "distributed.comm")
 ANSWER_S = 5  # that a scheduler is given to answer
 
 
@@ -34,7 +35,8 @@ class DaskWorkers:
             from distributed import Client
         except ImportError as error:
             raise BackendUnavailable("--scheduler needs Dask", "pip install 'pumice[sweep]'") from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said in our errors
+        for name in QUIET:  # what matters of their tracebacks is said in our errors
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._address = address
         try:
             self._client: Any = answered(lambda: Client(address, timeout=ANSWER_S, set_as_default=False), ANSWER_S + 1)
