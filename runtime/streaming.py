@@ -25,7 +25,7 @@ from pumice.runtime.recording import ends_of
 from pumice.runtime.result import Backend, RunResult
 from pumice.runtime.sample_sources import SampleSource
 
-BATCHES = 4  # of the executor in a chunk: what a run pays once is paid once in so many
+BATCHES = 8  # of the executor in a chunk: what a run pays once is paid once in so many
 BLOCK = 1 << 20  # bytes of a finished file that are copied at once
 MakeBackend = Callable[[Progress], Backend]
 

@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 from pumice import __version__
 from pumice.compiler.int_nodes import GivenMask
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.passes.balance_delays import latency_steps
 from pumice.compiler.pipeline import Quantized, finish, quantize
 from pumice.compiler.program import Program
 from pumice.errors import BackendUnavailable, InputError, PumiceError
-from pumice.hwsim.counters import CountTable
-from pumice.hwsim.energy import profile_names
 from pumice.hwsim.scoring import Criterion
 from pumice.runtime.backends import make_backend
 from pumice.runtime.demo_models import demo_models
-from pumice.runtime.latency_report import latency_dict
 from pumice.runtime.pruning import float_run_as, given_schedule
-from pumice.runtime.report import energy_dict, mask_nodes, synapse_density, synops_dict
+from pumice.runtime.report import mask_nodes, synapse_density
 from pumice.runtime.result import RunResult
+from pumice.runtime.sweep.facts import count_facts, size_facts
 from pumice.runtime.sweep.limits import TimeLimitReached, one_thread, within
 from pumice.runtime.sweep.points import Outcome, Point, Task
 from pumice.runtime.validation import accuracy, compare_with_float
@@ -186,28 +183,3 @@ def criterion(rule: str) -> Criterion:
         return Criterion(rule)  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(str(error), "see `pumice sweep --help`") from error
-
-
-def size_facts(program: Program) -> dict[str, Any]:
-    """What a program takes of its chip, and how many timesteps."""
-    return {
-        "cores": len(program.mapping.cores),
-        "chips": program.mapping.chips,
-        "latency_steps": latency_steps(program.graph),
-        "interval_steps": program.graph.timesteps,
-    }
-
-
-def count_facts(program: Program, counts: CountTable | None) -> dict[str, Any]:
-    """Counts per sample, energy and modelled latency by every profile; {} where the backend does not count."""
-    if counts is None:
-        return {}
-    synops = {"macs" if name == "macs" else f"synops_{name}": value for name, value in synops_dict(counts).items()}
-    sent = {name: counts.per_sample(name) for name in ("spikes", "messages")}
-    hops = sum(counts.per_sample(name) for name in ("hops_ew", "hops_ns", "hops_chip"))
-    energy, times = energy_dict(counts), latency_dict(program, counts)
-    priced = {f"energy_nj_{name}": energy[name] for name in profile_names()}
-    timed = {
-        f"{what}_{name}": times[name][what] for what in ("latency_us", "us_per_sample") for name in profile_names()
-    }
-    return synops | sent | {"hops": hops} | priced | timed

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from pumice.errors import InputError
+from pumice.runtime.child_process import SINGLE_THREADED, die_with_parent
 from pumice.runtime.sweep.evaluate import run_task
-from pumice.runtime.sweep.limits import SINGLE_THREADED
 from pumice.runtime.sweep.points import Outcome, Task
 
 A = TypeVar("A")
-PR_SET_PDEATHSIG = 1
 DEATHS = 3  # of its workers, before a task is given up
 
 
@@ -103,10 +100,7 @@ class Processes:
 
 
 def begin_worker(parent: int) -> None:
-    """Ctrl-C is the parent's to handle, and the end of the parent is the worker's end too (Linux)."""
+    """Ctrl-C is the parent's to handle, and the end of the parent is the worker's end too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(SINGLE_THREADED)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)
