@@ -20,12 +20,11 @@ from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, count_lanes, 
 
 TILE = 64
 GROUP = 6  # outputs at a time
-MACRO = 4  # tiles that are pushed together
 
 
 class Weights(NamedTuple):
     """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts, bytes
-    from the input's first (int64 [K]); tight: the same of rows of MACRO tiles each. first: what sums start with (int32 [groups
+    from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32 [groups
     * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8), offsets
     [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
 
@@ -64,7 +63,7 @@ class Lanes(NamedTuple):
 
 class Scratch(NamedTuple):
     """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums [6 * tiles
-    * 64], membranes [groups * 6 * tiles * 64] (int32), of 1 tile, or MACRO where lanes are squeezed."""
+    * 64], membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together."""
 
     laid: int
     tight: int
@@ -74,28 +73,38 @@ class Scratch(NamedTuple):
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
 def run_synapses(
-    x: Lanes, w: Weights, neurons: Neurons, on: Lanes, squeeze: bool, out: Lanes, steps: int, tiles: int, s: Scratch
+    x: Lanes,
+    w: Weights,
+    neurons: Neurons,
+    on: Lanes,
+    squeeze: bool,
+    together: int,
+    out: Lanes,
+    steps: int,
+    tiles: int,
+    s: Scratch,
 ) -> None:
-    """All tiles of a layer. on: which lanes are routed (uint8). squeeze: sum only those, of 1 x 1 kernels."""
-    together = MACRO if squeeze else 1
+    """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those, of 1 x 1 kernels."""
     for tile in range(0, tiles, together):
         count, filled = min(together, tiles - tile), 0
         clear_words(np.uintp(s.membranes), w.outputs * together * TILE // 16)
         for t in range(steps):
             if t == 0 or x.step != 0 or squeeze:
-                filled = _lay_out(x, w, on, squeeze, t, tile, count, s)
+                filled = _lay_out(x, w, on, squeeze, t, tile, count, together, s)
             for group in range((w.outputs + GROUP - 1) // GROUP):
                 for k in range(filled):
                     _sum_tile(w, group, k, together, s)
-                _finish(w, neurons, on, squeeze, out, group, t, tile, count, s)
+                _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, s)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
-def _lay_out(x: Lanes, w: Weights, on: Lanes, squeeze: bool, t: int, tile: int, count: int, s: Scratch) -> int:
+def _lay_out(
+    x: Lanes, w: Weights, on: Lanes, squeeze: bool, t: int, tile: int, count: int, together: int, s: Scratch
+) -> int:
     """Lays out the rows of some tiles; how many tiles they fill."""
     start, rows = x.address + t * x.step + tile * TILE, w.rows
     if squeeze:
-        routed = _squeeze(start, x.row, w.inputs, on.address + t * on.step + tile * TILE, count, s)
+        routed = _squeeze(start, x.row, w.inputs, on.address + t * on.step + tile * TILE, count, together, s)
         start, rows, count = s.tight, w.tight, (routed + TILE - 1) // TILE
     for k in range(count):
         into = np.uintp(s.laid + k * w.inputs * TILE)
@@ -107,12 +116,12 @@ def _lay_out(x: Lanes, w: Weights, on: Lanes, squeeze: bool, t: int, tile: int, 
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
-def _squeeze(start: int, row: int, inputs: int, on: int, count: int, s: Scratch) -> int:
+def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> int:
     """Keeps the routed lanes of some tiles; how many they are."""
     routed = 0
     for k in range(count):
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
-        squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, MACRO * TILE)
+        squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
         routed += np.int64(count_lanes(lanes))
     return routed
 
@@ -143,10 +152,11 @@ def _finish(
     t: int,
     tile: int,
     count: int,
+    together: int,
     s: Scratch,
 ) -> None:
     """Neurons fire, or sums are stored."""
-    channel, row, chunks = group * GROUP, (MACRO if squeeze else 1) * TILE * 4, count * TILE // 16
+    channel, row, chunks = group * GROUP, together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
     sums, shift = np.uintp(s.sums), np.int32(neurons.shift)
     if not neurons.fires:

@@ -17,7 +17,7 @@ from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, 
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import GROUP, MACRO, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
+from pumice.hwsim.kernels.synapses import GROUP, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
 from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan
@@ -27,6 +27,7 @@ Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 SQUEEZED = 0.75  # share of routed lanes below which the others are left out of sums
+MOST_TOGETHER = 4  # tiles whose routed lanes are pushed together
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,23 +118,25 @@ def _fused(batch: Batch, node: i.IntLif) -> Held:
     x = batch.values[synapse.inputs[0]]
     out = batch.room(node, np.uint8)
     on = _on(batch, node)
-    squeeze = node.gate_state != "" and len(synapse.out.shape) == 2 and on.mean() < SQUEEZED
+    share = float(on.mean()) if node.gate_state != "" and len(synapse.out.shape) == 2 else 1.0
+    together = max(2, min(MOST_TOGETHER, round(1 / max(share, 0.01)))) if share < SQUEEZED else 0
     bias = _biases(node)
-    _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, squeeze, out)
+    _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, together, out)
     return _noted(batch, node, out)
 
 
 def _currents(batch: Batch, node: i.Synapse, x: Held) -> Held:
     plan, out = batch.plan.synapses[node.name], batch.room(node, np.int32)
     nobody = Neurons(False, plan.shift, 0, 0, 0, False, 0)
-    _run(batch, plan, x, nobody, batch.layout(node).valid, False, out)
+    _run(batch, plan, x, nobody, batch.layout(node).valid, 0, out)
     return Held(out, batch.layout(node))
 
 
-def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, squeeze: bool, out: Array) -> None:
-    inputs, together = len(plan.taps), MACRO if squeeze else 1
+def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, squeezed: int, out: Array) -> None:
+    """squeezed: how many tiles' routed lanes are pushed together, 0 for none."""
+    inputs, together = len(plan.taps), squeezed or 1
     rows = plan.taps[:, 0] * x.rows.strides[1] + plan.taps[:, 1]
-    tight = plan.taps[:, 0] * (MACRO * TILE) if squeeze else rows
+    tight = plan.taps[:, 0] * (together * TILE) if squeezed else rows
     weights = Weights(
         plan.dense,
         inputs,
@@ -148,12 +151,13 @@ def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, 
         plan.flip,
     )
     laid = batch.memory.array((together * inputs * TILE,), np.uint8)
-    packed = batch.memory.array((together * inputs * TILE if squeeze else 1,), np.uint8)
+    packed = batch.memory.array((together * inputs * TILE if squeezed else 1,), np.uint8)
     sums = batch.memory.array((GROUP * together * TILE,), np.int32)
     membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes)))
     tiles = x.rows.shape[2] // TILE
-    run_synapses(lanes_of(x.rows), weights, neurons, _gate(on), squeeze, lanes_of(out), batch.steps, tiles, scratch)
+    gate = (_gate(on), squeezed > 0, together)
+    run_synapses(lanes_of(x.rows), weights, neurons, *gate, lanes_of(out), batch.steps, tiles, scratch)
 
 
 def lanes_of(rows: Array) -> Lanes:
