@@ -47,7 +47,7 @@ def lif_rows(
     active, that is on, with an input, a bias or a membrane that is not 0; else 0."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        spread, halving = _flag(builder, arguments[3]), builder.icmp_signed("==", arguments[8], ir.Constant(v.I32, HALF))
+        spread, halving = v.flag(builder, arguments[3]), builder.icmp_signed("==", arguments[8], ir.Constant(v.I32, HALF))
         for expand in (False, True):
             with builder.if_then(spread if expand else builder.not_(spread)):
                 with builder.if_else(halving) as (simple, general):
@@ -62,13 +62,9 @@ def lif_rows(
     return types.void(types.intp, types.intp, *memory, *neurons, types.uintp, types.intp), build
 
 
-def _flag(b: Any, value: Any) -> Any:
-    return value if value.type == v.I1 else b.trunc(value, v.I1)
-
-
 def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
     rows, chunks, sums, _, membrane, apart, shift, bias, _, threshold, on, decays, noted, out, out_apart = arguments
-    late = _flag(b, decays)
+    late = v.flag(b, decays)
 
     def body(row: Any, _: list[Any]) -> list[Any]:
         down = b.mul(row, apart)

@@ -32,6 +32,8 @@ def _quads(b: Any, x: Any, rows: Any, quads: Any, flip: Any, out: Any) -> None:
     def body(step: Any, _: list[Any]) -> list[Any]:
         first = b.mul(step, v.i64(8 * QUAD))
         places = [v.load(b, rows, b.add(first, v.i64(8 * k)), v.I64, 8) for k in range(QUAD)]
+        for place in places:
+            v.prefetch(b, x, b.add(place, v.i64(v.LANES)))  # of the next tile
         a, c, d, e = (b.xor(v.load(b, x, place, v.B64), turn) for place in places)
         words = [b.bitcast(v.shuffled(b, one, two, FIRST), ir.VectorType(v.I16, 64)) for one, two in ((a, c), (d, e))]
         quad = b.bitcast(v.shuffled(b, *words, FIRST), ir.VectorType(v.I8, 256))
@@ -50,6 +52,7 @@ def copy_rows(context: Any, x: Any, rows: Any, count: Any, out: Any) -> Any:
 
         def body(step: Any, _: list[Any]) -> list[Any]:
             place = v.load(builder, rows, builder.mul(step, v.i64(8)), v.I64, 8)
+            v.prefetch(builder, x, builder.add(place, v.i64(v.LANES)))  # of the next tile
             v.store(builder, v.load(builder, x, place, v.B64), out, builder.mul(step, v.i64(v.LANES)), 64)
             return []
 
@@ -73,6 +76,7 @@ def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: An
 
         def body(step: Any, _: list[Any]) -> list[Any]:
             row = v.load(builder, x, builder.mul(step, stride), v.B64)
+            v.prefetch(builder, x, builder.add(builder.mul(step, stride), v.i64(v.LANES)))  # of the next tile
             builder.call(compress, [row, v.at(builder, out, builder.mul(step, out_stride), v.I8), mask])
             return []
 

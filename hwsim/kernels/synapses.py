@@ -20,6 +20,7 @@ from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, count_lanes, 
 
 TILE = 64
 GROUP = 6  # outputs at a time
+CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
 class Weights(NamedTuple):
@@ -62,8 +63,8 @@ class Lanes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums [6 * tiles
-    * 64], membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together."""
+    """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums and
+    membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together."""
 
     laid: int
     tight: int
@@ -91,9 +92,11 @@ def run_synapses(
         for t in range(steps):
             if t == 0 or x.step != 0 or squeeze:
                 filled = _lay_out(x, w, on, squeeze, t, tile, count, together, s)
+            if w.dense:
+                _sum_chunks(w, filled, together, s)
             for group in range((w.outputs + GROUP - 1) // GROUP):
-                for k in range(filled):
-                    _sum_tile(w, group, k, together, s)
+                if not w.dense:
+                    _sum_lists(w, group, filled, together, s)
                 _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, s)
 
 
@@ -127,18 +130,30 @@ def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: i
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
-def _sum_tile(w: Weights, group: int, tile: int, together: int, s: Scratch) -> None:
-    """Sums of six outputs over a tile that is laid out."""
-    laid, sums, apart = np.uintp(s.laid + tile * w.inputs * TILE), np.uintp(s.sums + tile * TILE * 4), together * TILE * 4
+def _sum_chunks(w: Weights, filled: int, together: int, s: Scratch) -> None:
+    """Sums of all outputs over the tiles that are laid out, a chunk of inputs after the other."""
+    groups, apart = (w.outputs + GROUP - 1) // GROUP, together * TILE * 4
+    for begin in range(0, w.inputs, CHUNK):
+        quads = (min(begin + CHUNK, w.inputs) - begin) // 4
+        for group in range(groups):
+            values, first = np.uintp(w.values + (group * w.inputs + begin) * GROUP), np.uintp(w.first + group * GROUP * 4)
+            for k in range(filled):
+                laid = np.uintp(s.laid + (k * w.inputs + begin) * TILE)
+                sums = np.uintp(s.sums + group * GROUP * apart + k * TILE * 4)
+                dot_tile(laid, values, quads, begin == 0, first, sums, apart)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def _sum_lists(w: Weights, group: int, filled: int, together: int, s: Scratch) -> None:
+    """Sums of six outputs over the tiles that are laid out, of the synapses there are."""
+    apart, width = together * TILE * 4, ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
     first = np.uintp(w.first + group * GROUP * 4)
-    if w.dense:
-        dot_tile(laid, np.uintp(w.values + group * w.inputs * GROUP), w.inputs // 4, first, sums, apart)
-        return
-    fill_rows(GROUP, TILE // 16, first, sums, apart)
-    width = ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
-    for part in range(w.lists):
-        starts = np.uintp(w.starts + part * width + group * GROUP * 8)
-        pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, sums, apart)
+    for k in range(filled):
+        laid, sums = np.uintp(s.laid + k * w.inputs * TILE), np.uintp(s.sums + group * GROUP * apart + k * TILE * 4)
+        fill_rows(GROUP, TILE // 16, first, sums, apart)
+        for part in range(w.lists):
+            starts = np.uintp(w.starts + part * width + group * GROUP * 8)
+            pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, sums, apart)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
@@ -158,7 +173,7 @@ def _finish(
     """Neurons fire, or sums are stored."""
     channel, row, chunks = group * GROUP, together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
-    sums, shift = np.uintp(s.sums), np.int32(neurons.shift)
+    sums, shift = np.uintp(s.sums + channel * row), np.int32(neurons.shift)
     if not neurons.fires:
         store_rows(rows, chunks, sums, row, shift, np.uintp(into + tile * TILE * 4), out.row)
         return

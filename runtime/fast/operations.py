@@ -17,7 +17,7 @@ from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, 
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import GROUP, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
+from pumice.hwsim.kernels.synapses import TILE, Lanes, Neurons, Scratch, Weights, run_synapses
 from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan
@@ -152,7 +152,7 @@ def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, 
     )
     laid = batch.memory.array((together * inputs * TILE,), np.uint8)
     packed = batch.memory.array((together * inputs * TILE if squeezed else 1,), np.uint8)
-    sums = batch.memory.array((GROUP * together * TILE,), np.int32)
+    sums = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes)))
     tiles = x.rows.shape[2] // TILE
