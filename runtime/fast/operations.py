@@ -47,6 +47,11 @@ class Batch:
     def steps(self) -> int:
         return self.plan.graph.timesteps
 
+    def later(self, name: str) -> bool:
+        """Whether a node is computed with its only reader. Counts need both products of attention by themselves."""
+        product = isinstance(self.plan.graph.nodes[name], i.SpikeMatmul)
+        return name in self.plan.fused.values() and not (product and self.counted)
+
     def layout(self, node: Node) -> Layout:
         """Where a node's values are."""
         shape = (1, *node.out.shape) if node.out.dtype == "mask" else node.out.shape
@@ -68,11 +73,11 @@ def run_node(batch: Batch, node: Node) -> Held | None:
     """A node's values; None for synapses that are computed with their neurons."""
     inputs = [batch.values[name] for name in node.inputs if name in batch.values]
     match node:
-        case i.Synapse() if node.name in batch.plan.fused.values():
+        case i.Synapse() | i.SpikeMatmul() if batch.later(node.name):
             return None
         case i.IntLif() if node.name in batch.plan.fused:
             return _fused(batch, node)
-        case i.IntLif() if node.name in batch.plan.kernels and inputs[0].rows.dtype == np.int32:
+        case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.dtype == np.int32:
             return _lif(batch, node, inputs)
         case i.Synapse() if node.name in batch.plan.synapses:
             return _currents(batch, node, inputs[0])
@@ -90,6 +95,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _sum(batch, node, inputs)
         case i.OrPool() | i.MaxPool():
             return _pool(batch, node, inputs[0])
+        case i.SpikeMatmul() if batch.plan.fused.get(node.name) and not batch.counted:
+            return _turned(batch, node)
         case i.SpikeMatmul() if _within(batch, node):
             return _matmul(batch, node, inputs)
         case _:
@@ -120,7 +127,7 @@ def _fused(batch: Batch, node: i.IntLif) -> Held:
     on = _on(batch, node)
     share = float(on.mean()) if node.gate_state != "" and len(synapse.out.shape) == 2 else 1.0
     together = max(2, min(MOST_TOGETHER, round(1 / max(share, 0.01)))) if share < SQUEEZED else 0
-    bias = _biases(node)
+    bias = batch.plan.biases[node.name]
     _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, together, out)
     return _noted(batch, node, out)
 
@@ -169,11 +176,6 @@ def _gate(on: Array) -> Lanes:
     return Lanes(on.ctypes.data, on.strides[0] if len(on) > 1 else 0, 0)
 
 
-def _biases(node: i.IntLif) -> Array:
-    """[C] in int32."""
-    return np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
-
-
 def _neurons(node: i.IntLif, bias: Array, doubled: int, noted: bool) -> Neurons:
     keep, threshold = arith.DECAY_UNITY - node.dv, node.vth << arith.MEMBRANE_SHIFT
     shift, decays = arith.MEMBRANE_SHIFT + doubled, node.gate_state == "decay"
@@ -191,7 +193,7 @@ def _on(batch: Batch, node: Node) -> Array:
 
 def _lif(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
     out = batch.room(node, np.uint8)
-    membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), _biases(node), _on(batch, node)
+    membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), batch.plan.biases[node.name], _on(batch, node)
     neurons = _neurons(node, bias, 0, batch.counted)
     sizes = (batch.steps, out.shape[1], out.shape[2])
     run_lif(lanes_of(inputs[0].rows), neurons, _gate(on), membrane.ctypes.data, lanes_of(out), *sizes)
@@ -296,6 +298,22 @@ def _within(batch: Batch, node: i.SpikeMatmul) -> bool:
 
 def _matmul(batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Held:
     return multiplied(batch, node, inputs, node.shift, node.out.high, storage(node.out))
+
+
+def _turned(batch: Batch, node: i.SpikeMatmul) -> Held:
+    """Scores times values as queries times context, which is the same sums in another order."""
+    scores = batch.plan.graph.nodes[batch.plan.fused[node.name]]
+    query, key, value = (batch.values[name] for name in (*scores.inputs, node.inputs[1]))
+    inner, width = (x.layout.shape[0] // node.heads for x in (key, value))
+    layout = Layout(batch.samples, (inner * node.heads, width))
+    context = rows_of(layout, batch.steps, np.uint8, batch.memory, clear=True)
+    sizes = (batch.samples, node.heads, 0, (1 << 31) - 1)
+    count_together(_all_steps(batch, key), _all_steps(batch, value), key.layout.grid[1], *sizes, context)
+    rows, wide = batch.room(node, clear=True), (width, query.layout.grid[1])
+    room = batch.memory.array((dot_room(width, inner, wide[1]),), np.uint8)
+    sizes = (batch.samples, node.heads, node.shift, min(node.out.high, (1 << 31) - 1))
+    dot_heads(context, _all_steps(batch, query), (True, False), wide, *sizes, room, rows)
+    return Held(rows, batch.layout(node))
 
 
 def multiplied(
