@@ -98,7 +98,9 @@ def dot_heads(
                     quad_rows(start, np.uintp(places.ctypes.data), quads, np.uint8(0), into)
                     for group in range(groups):
                         at = np.uintp(weights.ctypes.data + group * quads * 24)
-                        dot_tile(into, at, quads, True, np.uintp(first.ctypes.data), np.uintp(sums.ctypes.data), WORD * 4)
+                        dot_tile(
+                            into, at, quads, True, np.uintp(first.ctypes.data), np.uintp(sums.ctypes.data), WORD * 4
+                        )
                         for m in range(min(GROUP, rows - group * GROUP)):
                             begin, count = sample * columns + tile * WORD, min(WORD, columns - tile * WORD)
                             row = out[t, head * rows + group * GROUP + m, begin : begin + count]

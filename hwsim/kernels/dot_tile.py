@@ -52,7 +52,9 @@ def _begin(b: Any, fresh: Any, start: Any, out: Any, apart: Any) -> list[Any]:
     parts = v.LANES // 16
     with b.if_else(fresh) as (new, more):
         with new:
-            splats = [v.splat(b, v.load(b, start, 4 * m, v.I32, 4), v.V16) for m in range(OUTPUTS) for _ in range(parts)]
+            splats = [
+                v.splat(b, v.load(b, start, 4 * m, v.I32, 4), v.V16) for m in range(OUTPUTS) for _ in range(parts)
+            ]
             after_new = b.block
         with more:
             places = [b.add(b.mul(apart, v.i64(m)), v.i64(64 * n)) for m in range(OUTPUTS) for n in range(parts)]
@@ -76,5 +78,3 @@ def plain_dot(b: Any, total: Any, x: Any, w: Any) -> Any:
         signed = b.ashr(b.shl(w, up), down)
         total = b.add(total, b.mul(unsigned, signed))
     return total
-
-

@@ -30,7 +30,7 @@ def run_lif(
             bias = np.uintp(neurons.bias + 4 * c)
             numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
             flags = (neurons.decays, np.uint8(neurons.noted))
-            lif_rows(1, lanes // 16, sums, False, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
+            lif_rows(1, lanes // 16, sums, False, sums, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]

@@ -46,7 +46,9 @@ def _build(b: Any, rows: Any, x: Any, offsets: Any, weights: Any, starts: Any, o
 
 def _output(b: Any, x: Any, offsets: Any, weights: Any, pairs: Any, out: Any) -> None:
     def body(step: Any, sums: list[Any]) -> list[Any]:
-        places = [b.zext(v.load(b, offsets, b.add(b.shl(step, v.i64(3)), v.i64(4 * k)), v.I32, 4), v.I64) for k in (0, 1)]
+        places = [
+            b.zext(v.load(b, offsets, b.add(b.shl(step, v.i64(3)), v.i64(4 * k)), v.I32, 4), v.I64) for k in (0, 1)
+        ]
         rows = [v.load(b, x, place, v.B64) for place in places]
         weight = v.splat(b, v.load(b, weights, b.shl(step, v.i64(1)), v.I16, 2), v.H32)
         return _wide(b, sums, rows, weight) if WIDE else plain_pairs(b, sums, rows, weight)

@@ -87,13 +87,23 @@ def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: An
 
 
 @intrinsic
-def count_lanes(context: Any, on: Any) -> Any:
-    """How many of 64 bytes at an address are not 0."""
+def skip_lanes(context: Any, on: Any, chunks: Any, before: Any, out: Any) -> Any:
+    """Of 16 * chunks lanes where the sums of each chunk's start when only those of lanes that are on (uint8) are there, after
+    `before` others: out [chunks] (int64, bytes of int32 sums); returns how many sums there are then. All by address."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(_lane_bits(builder, arguments[0]))
+        on, chunks, before, out = arguments
+        kind = ir.VectorType(v.I8, 16)
 
-    return types.uint64(types.uintp), build
+        def body(step: Any, counted: list[Any]) -> list[Any]:
+            v.store(builder, builder.shl(counted[0], v.i64(2)), out, builder.shl(step, v.i64(3)), 8)
+            lanes = v.load(builder, on, builder.shl(step, v.i64(4)), kind)
+            bits = builder.bitcast(builder.icmp_unsigned("!=", lanes, v.all_lanes(kind, 0)), v.I16)
+            return [builder.add(counted[0], builder.zext(builder.ctpop(bits), v.I64))]
+
+        return v.accumulate(builder, chunks, [before], body)[0]
+
+    return types.intp(types.uintp, types.intp, types.intp, types.uintp), build
 
 
 def _lane_bits(b: Any, address: Any) -> Any:

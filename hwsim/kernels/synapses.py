@@ -16,7 +16,7 @@ from numba import njit
 from pumice.hwsim.kernels.dot_tile import dot_tile
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
-from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, count_lanes, fill_rows, quad_rows, squeeze_rows
+from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, fill_rows, quad_rows, skip_lanes, squeeze_rows
 
 TILE = 64
 GROUP = 6  # outputs at a time
@@ -64,12 +64,13 @@ class Lanes(NamedTuple):
 
 class Scratch(NamedTuple):
     """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums and
-    membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together."""
+    membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together; skips [tiles * 4] (int64)."""
 
     laid: int
     tight: int
     sums: int
     membranes: int
+    skips: int
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
@@ -86,18 +87,25 @@ def run_synapses(
     s: Scratch,
 ) -> None:
     """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those, of 1 x 1 kernels."""
+    groups, sums = (w.outputs + GROUP - 1) // GROUP, GROUP * together * TILE * 4
     for tile in range(0, tiles, together):
         count, filled = min(together, tiles - tile), 0
         clear_words(np.uintp(s.membranes), w.outputs * together * TILE // 16)
         for t in range(steps):
             if t == 0 or x.step != 0 or squeeze:
                 filled = _lay_out(x, w, on, squeeze, t, tile, count, together, s)
-            if w.dense:
-                _sum_chunks(w, filled, together, s)
-            for group in range((w.outputs + GROUP - 1) // GROUP):
-                if not w.dense:
-                    _sum_lists(w, group, filled, together, s)
-                _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, s)
+            chunked = w.dense and w.inputs > CHUNK
+            if chunked:
+                for begin in range(0, w.inputs, CHUNK):
+                    for group in range(groups):
+                        _sum_dense(w, group, begin, filled, together, s.sums + group * sums, s)
+            for group in range(groups):
+                at = s.sums + group * sums if chunked else s.sums
+                if not chunked and w.dense:
+                    _sum_dense(w, group, 0, filled, together, at, s)
+                elif not chunked:
+                    _sum_lists(w, group, filled, together, at, s)
+                _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, at, s)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
@@ -125,35 +133,31 @@ def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: i
     for k in range(count):
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
         squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
-        routed += np.int64(count_lanes(lanes))
+        routed = np.int64(skip_lanes(lanes, TILE // 16, routed, np.uintp(s.skips + k * TILE // 16 * 8)))
     return routed
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
-def _sum_chunks(w: Weights, filled: int, together: int, s: Scratch) -> None:
-    """Sums of all outputs over the tiles that are laid out, a chunk of inputs after the other."""
-    groups, apart = (w.outputs + GROUP - 1) // GROUP, together * TILE * 4
-    for begin in range(0, w.inputs, CHUNK):
-        quads = (min(begin + CHUNK, w.inputs) - begin) // 4
-        for group in range(groups):
-            values, first = np.uintp(w.values + (group * w.inputs + begin) * GROUP), np.uintp(w.first + group * GROUP * 4)
-            for k in range(filled):
-                laid = np.uintp(s.laid + (k * w.inputs + begin) * TILE)
-                sums = np.uintp(s.sums + group * GROUP * apart + k * TILE * 4)
-                dot_tile(laid, values, quads, begin == 0, first, sums, apart)
+def _sum_dense(w: Weights, group: int, begin: int, filled: int, together: int, sums: int, s: Scratch) -> None:
+    """Adds a chunk of inputs, from `begin` on, to sums of six outputs over the tiles that are laid out."""
+    quads = (min(begin + CHUNK, w.inputs) - begin) // 4
+    values, first = np.uintp(w.values + (group * w.inputs + begin) * GROUP), np.uintp(w.first + group * GROUP * 4)
+    for k in range(filled):
+        laid, into = np.uintp(s.laid + (k * w.inputs + begin) * TILE), np.uintp(sums + k * TILE * 4)
+        dot_tile(laid, values, quads, begin == 0, first, into, together * TILE * 4)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
-def _sum_lists(w: Weights, group: int, filled: int, together: int, s: Scratch) -> None:
+def _sum_lists(w: Weights, group: int, filled: int, together: int, sums: int, s: Scratch) -> None:
     """Sums of six outputs over the tiles that are laid out, of the synapses there are."""
     apart, width = together * TILE * 4, ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
     first = np.uintp(w.first + group * GROUP * 4)
     for k in range(filled):
-        laid, sums = np.uintp(s.laid + k * w.inputs * TILE), np.uintp(s.sums + group * GROUP * apart + k * TILE * 4)
-        fill_rows(GROUP, TILE // 16, first, sums, apart)
+        laid, into = np.uintp(s.laid + k * w.inputs * TILE), np.uintp(sums + k * TILE * 4)
+        fill_rows(GROUP, TILE // 16, first, into, apart)
         for part in range(w.lists):
             starts = np.uintp(w.starts + part * width + group * GROUP * 8)
-            pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, sums, apart)
+            pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, into, apart)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
@@ -168,17 +172,30 @@ def _finish(
     tile: int,
     count: int,
     together: int,
+    sums: int,
     s: Scratch,
 ) -> None:
     """Neurons fire, or sums are stored."""
     channel, row, chunks = group * GROUP, together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
-    sums, shift = np.uintp(s.sums + channel * row), np.int32(neurons.shift)
+    shift = np.int32(neurons.shift)
     if not neurons.fires:
-        store_rows(rows, chunks, sums, row, shift, np.uintp(into + tile * TILE * 4), out.row)
+        store_rows(rows, chunks, np.uintp(sums), row, shift, np.uintp(into + tile * TILE * 4), out.row)
         return
     membranes, bias = np.uintp(s.membranes + channel * row), np.uintp(neurons.bias + 4 * channel)
     routed = np.uintp(on.address + t * on.step + tile * TILE)
     numbers = (shift, bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
     flags = (neurons.decays, np.uint8(neurons.noted))
-    lif_rows(rows, chunks, sums, squeeze, membranes, row, *numbers, *flags, np.uintp(into + tile * TILE), out.row)
+    lif_rows(
+        rows,
+        chunks,
+        np.uintp(sums),
+        squeeze,
+        np.uintp(s.skips),
+        membranes,
+        row,
+        *numbers,
+        *flags,
+        np.uintp(into + tile * TILE),
+        out.row,
+    )

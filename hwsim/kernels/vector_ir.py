@@ -78,7 +78,9 @@ def external(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> 
     return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
 
 
-def accumulate(builder: Any, steps: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+def accumulate(
+    builder: Any, steps: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
     """A loop over `steps` (64 bits, may be 0) that carries vectors: body(step, carried) gives the next ones."""
     before = builder.block
     loop, done = builder.append_basic_block("loop"), builder.append_basic_block("done")

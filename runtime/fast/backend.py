@@ -60,9 +60,7 @@ class Fast:
             self.progress(sum(len(part.outputs) for part in parts), len(inputs))
         return replace(joined(parts), counts=counter.table() if counter else None)
 
-    def _batches(
-        self, graph: Graph, inputs: NDArray[Any], schedule: Bools | None, record: bool
-    ) -> Iterator[Ran]:
+    def _batches(self, graph: Graph, inputs: NDArray[Any], schedule: Bools | None, record: bool) -> Iterator[Ran]:
         """Batches in their order; each thread has memory of its own."""
         threads = self.threads or threads_allowed()
         plan, names = self._plan(graph), wanted(graph) if self.counts else None
@@ -119,5 +117,3 @@ def batch_size(plan: Plan) -> int:
     """How many samples a thread computes at once."""
     values = plan.graph.timesteps * sum(prod(node.out.shape) for node in plan.graph.nodes.values())
     return max(1, min(BATCH, BYTES // max(values, 1)))
-
-

@@ -161,7 +161,8 @@ def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, 
     packed = batch.memory.array((together * inputs * TILE if squeezed else 1,), np.uint8)
     sums = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
-    scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes)))
+    skips = batch.memory.array((together * TILE // 16,), np.int64)
+    scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes, skips)))
     tiles = x.rows.shape[2] // TILE
     gate = (_gate(on), squeezed > 0, together)
     run_synapses(lanes_of(x.rows), weights, neurons, *gate, lanes_of(out), batch.steps, tiles, scratch)
@@ -316,9 +317,7 @@ def _turned(batch: Batch, node: i.SpikeMatmul) -> Held:
     return Held(rows, batch.layout(node))
 
 
-def multiplied(
-    batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]
-) -> Held:
+def multiplied(batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]) -> Held:
     """A product whose sums are shifted and saturate at `most`."""
     rows, binary = batch.room(node, dtype, clear=True), all(_spikes(batch, name) for name in node.inputs)
     left, right = inputs[::-1] if node.pattern in ("scores-values", "queries-context") else inputs

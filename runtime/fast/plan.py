@@ -51,7 +51,9 @@ def plan_of(graph: Graph) -> Plan:
             made = plan_synapse(node, graph.nodes[node.inputs[0]].out, border)
             synapses |= {node.name: made} if made else {}
     readers = graph.consumers()
-    biases = {node.name: _biases(node) for node in graph.nodes.values() if isinstance(node, i.IntLif) and _plain(node, graph)}
+    biases = {
+        node.name: _biases(node) for node in graph.nodes.values() if isinstance(node, i.IntLif) and _plain(node, graph)
+    }
     fused = {
         name: source
         for name in biases
