@@ -29,10 +29,10 @@ def multiply_heads(
     total: Array,
     out: Array,
 ) -> None:
-    """left @ right of every sample and head: left [T, heads * rows, samples * inner], right [T, heads * inner, samples * columns],
-    out [T, heads * rows, samples * columns]. turned: an operand that is held transposed within each head and sample. wide: lanes
-    of a sample in left and right. What is 0 in left is not visited. total [columns]: the integers that sums are made in, which
-    must hold them. Sums are shifted left, and saturate at `most`."""
+    """left @ right of every sample and head: left [T, heads * rows, samples * inner], right [T, heads * inner, samples *
+    columns], out [T, heads * rows, samples * columns]. turned: an operand that is held transposed within each head and sample.
+    wide: lanes of a sample in left and right. What is 0 in left is not visited. total [columns]: the integers that sums are made
+    in, which must hold them. Sums are shifted left, and saturate at `most`."""
     left_rows, right_rows = left.shape[1] // heads, right.shape[1] // heads
     rows, inner = (wide[0], left_rows) if turned[0] else (left_rows, wide[0])
     columns = right_rows if turned[1] else wide[1]

@@ -1,7 +1,7 @@
 """LIF neurons of a row of lanes: one channel, one timestep; `arith.lif_step` and `arith.gated_lif_step` in 32 bits.
 
-The membrane is within 24 bits, and the caller sees to it that currents are; the decay is split at 12 bits so that its products are
-too. Only hard reset and currents without memory: other neurons go through `arith`.
+The membrane is within 24 bits, and the caller sees to it that currents are; the decay is split at 12 bits so that its products
+are too. Only hard reset and currents without memory: other neurons go through `arith`.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def lif_rows(
     """One timestep of `rows` channels by 16 * chunks lanes, all arrays by address: sums (int32) shifted left by `shift` and bias
     [rows] (int32) are added to the decayed membranes (int32); rows of both are `apart` bytes apart. keep: 4096 - dv. Where on
     (uint8) is 0 nothing is added or sent, and the state waits, or decays if `decays`. packed: sums are of the lanes that are on
-    only, those of each chunk `skips` [chunks] (int64) bytes from the row's first. out (uint8): 1 where the membrane is above `threshold`; rows `out_apart` bytes apart. noted: 2 adds 2 where a neuron was
-    active, that is on, with an input, a bias or a membrane that is not 0; else 0."""
+    only, those of each chunk `skips` [chunks] (int64) bytes from the row's first. out (uint8): 1 where the membrane is above
+    `threshold`; rows `out_apart` bytes apart. noted: 2 adds 2 where a neuron was active, that is on, with an input, a bias or a
+    membrane that is not 0; else 0."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         spread, halving = (
             v.flag(builder, arguments[3]),
             builder.icmp_signed("==", arguments[9], ir.Constant(v.I32, HALF)),
         )
-        for expand in (False, True):
-            with builder.if_then(spread if expand else builder.not_(spread)):
-                with builder.if_else(halving) as (simple, general):
-                    with simple:
-                        _rows(builder, arguments, _halved, expand)
-                    with general:
-                        _rows(builder, arguments, lambda b, x: _decayed(b, x, arguments[9]), expand)
+        for expand, chosen in ((False, builder.not_(spread)), (True, spread)):
+            with builder.if_then(chosen), builder.if_else(halving) as (simple, general):
+                with simple:
+                    _rows(builder, arguments, _halved, expand)
+                with general:
+                    _rows(builder, arguments, lambda b, x: _decayed(b, x, arguments[9]), expand)
         return _context.get_dummy_value()
 
     memory = (types.uintp, types.boolean, types.uintp, types.uintp, types.intp)

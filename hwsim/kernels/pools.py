@@ -59,8 +59,8 @@ def _windows(row: Array, kernel: int, stride: int, out: Array) -> None:
 
 @intrinsic
 def largest_bytes(context: Any, x: Any, row: Any, kernel: Any, stride: Any, columns: Any, chunks: Any, out: Any) -> Any:
-    """The largest of each window of bytes (uint8) of kernel x kernel, rows `row` bytes apart, from address x on; windows `stride`, 1
-    or 2, apart. out: `columns` of them, in chunks of 64 / stride."""
+    """The largest of each window of bytes (uint8) of kernel x kernel, rows `row` bytes apart, from address x on; windows
+    `stride`, 1 or 2, apart. out: `columns` of them, in chunks of 64 / stride."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         _windows_in_lanes(builder, *arguments)

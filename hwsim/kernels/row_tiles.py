@@ -64,8 +64,8 @@ def copy_rows(context: Any, x: Any, rows: Any, count: Any, out: Any) -> Any:
 
 @intrinsic
 def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: Any, out_stride: Any) -> Any:
-    """Of rows [count] of 64 bytes, `stride` bytes apart, the lanes where on [64] (uint8) is not 0, one after another, at out, rows
-    `out_stride` bytes apart."""
+    """Of rows [count] of 64 bytes, `stride` bytes apart, the lanes where on [64] (uint8) is not 0, one after another, at out,
+    rows `out_stride` bytes apart."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         x, stride, count, on, out, out_stride = arguments

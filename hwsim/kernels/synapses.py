@@ -24,10 +24,10 @@ CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
 class Weights(NamedTuple):
-    """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts, bytes
-    from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32 [groups
-    * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8), offsets
-    [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
+    """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts,
+    bytes from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32
+    [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8),
+    offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
 
     dense: bool
     inputs: int
@@ -43,7 +43,7 @@ class Weights(NamedTuple):
 
 
 class Neurons(NamedTuple):
-    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]) or, where not `fires`, sums << shift as int32."""
+    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]) or, if not `fires`, sums << shift, int32."""
 
     fires: bool
     shift: int
@@ -86,7 +86,7 @@ def run_synapses(
     tiles: int,
     s: Scratch,
 ) -> None:
-    """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those, of 1 x 1 kernels."""
+    """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those; 1 x 1 kernels."""
     groups, sums = (w.outputs + GROUP - 1) // GROUP, GROUP * together * TILE * 4
     for tile in range(0, tiles, together):
         count, filled = min(together, tiles - tile), 0

@@ -106,13 +106,14 @@ def run_node(batch: Batch, node: Node) -> Held | None:
 def _as_arrays(batch: Batch, node: Node) -> Held:
     """By the reference's own functions."""
     dense = [batch.dense(name) for name in node.inputs]
+    active: Ints | None = None
     if isinstance(node, i.IntLif | i.Programmable):
         value, active, _ = run_stateful(node, dense, begin(node, dense[0][0]), batch.counted)
     else:
         value = stateless(node, dense, batch.plan.graph, batch.samples, batch.schedule)
-        counts = batch.counted and isinstance(node, i.Levels | i.Membrane)
-        active = active_neurons(node, dense, value) if counts and isinstance(node, i.Levels | i.Membrane) else None
-    if batch.counted and isinstance(node, i.IntLif | i.Programmable | i.Levels | i.Membrane) and active is not None:
+    if batch.counted and isinstance(node, i.Levels | i.Membrane):
+        active = active_neurons(node, dense, value)
+    if batch.counted and active is not None:
         batch.active[node.name] = active.reshape(*active.shape[:2], -1)
     whole = value[:, :, None] if node.out.dtype == "mask" else value
     return held(whole, batch.layout(node), storage(node.out), batch.memory)

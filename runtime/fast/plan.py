@@ -45,7 +45,7 @@ def read_by(node: Node, graph: Graph, fused: Mapping[str, str]) -> tuple[str, ..
 def plan_of(graph: Graph) -> Plan:
     """The plan of a balanced graph without cycles."""
     border = max((_border(node) for node in graph.nodes.values()), default=0)
-    synapses = {}
+    synapses: dict[str, SynapsePlan] = {}
     for node in graph.nodes.values():
         if isinstance(node, i.Synapse):
             made = plan_synapse(node, graph.nodes[node.inputs[0]].out, border)
@@ -104,7 +104,7 @@ def _plain(node: Node, graph: Graph) -> bool:
 
 
 def _last(graph: Graph, fused: Mapping[str, str]) -> dict[str, str]:
-    last = {}
+    last: dict[str, str] = {}
     for node in graph.nodes.values():
-        last |= {name: node.name for name in (node.name, *read_by(node, graph, fused))}
+        last |= dict.fromkeys((node.name, *read_by(node, graph, fused)), node.name)
     return last
