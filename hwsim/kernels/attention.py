@@ -16,7 +16,7 @@ WORD = 64  # lanes of a tile, and bits of a word
 GROUP = 6  # outputs of a tile
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def multiply_heads(
     left: Array,
     right: Array,
@@ -57,7 +57,7 @@ def multiply_heads(
                         row[n] = min(np.int64(total[n]) << shift, most)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def dot_heads(
     left: Array,
     right: Array,
@@ -114,7 +114,7 @@ def dot_room(rows: int, inner: int, columns: int) -> int:
     return (groups * quads * 24 // WORD + 1) * WORD + quads * 4 * (tiles + 1) * WORD + GROUP * WORD * 4 + quads * 4 * 8
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _weights(x: Array, row: int, lane: int, turned: bool, rows: int, inner: int, out: Array) -> None:
     """One head of one sample as weights [groups, quads, 6, 4]."""
     for m in range(rows):
@@ -123,7 +123,7 @@ def _weights(x: Array, row: int, lane: int, turned: bool, rows: int, inner: int,
             out[m // GROUP, k // 4, m % GROUP, k % 4] = value
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _part(x: Array, row: int, lane: int, turned: bool, out: Array) -> None:
     """One head of one sample as a matrix of its own."""
     for m in range(out.shape[0]):
@@ -134,7 +134,7 @@ def _part(x: Array, row: int, lane: int, turned: bool, out: Array) -> None:
             out[m] = x[row + m, lane : lane + out.shape[1]]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def count_together(
     left: Array, right: Array, wide: int, samples: int, heads: int, shift: int, most: int, out: Array
 ) -> None:
@@ -160,7 +160,7 @@ def count_together(
                         row[n] = min(total[n] << shift, most)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _bits(row: Array, start: int, wide: int, word: int) -> int:
     """The spikes of up to 64 positions of a sample, a bit for each."""
     first = word * WORD

@@ -73,7 +73,7 @@ class Scratch(NamedTuple):
     skips: int
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def run_synapses(
     x: Lanes,
     w: Weights,
@@ -108,7 +108,7 @@ def run_synapses(
                 _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, at, s)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _lay_out(
     x: Lanes, w: Weights, on: Lanes, squeeze: bool, t: int, tile: int, count: int, together: int, s: Scratch
 ) -> int:
@@ -126,7 +126,7 @@ def _lay_out(
     return count
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> int:
     """Keeps the routed lanes of some tiles; how many they are."""
     routed = 0
@@ -137,7 +137,7 @@ def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: i
     return routed
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _sum_dense(w: Weights, group: int, begin: int, filled: int, together: int, sums: int, s: Scratch) -> None:
     """Adds a chunk of inputs, from `begin` on, to sums of six outputs over the tiles that are laid out."""
     quads = (min(begin + CHUNK, w.inputs) - begin) // 4
@@ -147,7 +147,7 @@ def _sum_dense(w: Weights, group: int, begin: int, filled: int, together: int, s
         dot_tile(laid, values, quads, begin == 0, first, into, together * TILE * 4)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _sum_lists(w: Weights, group: int, filled: int, together: int, sums: int, s: Scratch) -> None:
     """Sums of six outputs over the tiles that are laid out, of the synapses there are."""
     apart, width = together * TILE * 4, ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
@@ -160,7 +160,7 @@ def _sum_lists(w: Weights, group: int, filled: int, together: int, sums: int, s:
             pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, into, apart)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _finish(
     w: Weights,
     neurons: Neurons,
