@@ -36,7 +36,7 @@ def _quads(b: Any, x: Any, rows: Any, quads: Any, flip: Any, out: Any) -> None:
             v.prefetch(b, x, b.add(place, v.i64(v.LANES)))  # of the next tile
         a, c, d, e = (b.xor(v.load(b, x, place, v.B64), turn) for place in places)
         words = [b.bitcast(v.shuffled(b, one, two, FIRST), ir.VectorType(v.I16, 64)) for one, two in ((a, c), (d, e))]
-        quad = b.bitcast(v.shuffled(b, *words, FIRST), ir.VectorType(v.I8, 256))
+        quad = b.bitcast(v.shuffled(b, words[0], words[1], FIRST), ir.VectorType(v.I8, 256))
         v.store(b, quad, out, b.mul(step, v.i64(v.LANES * QUAD)), 64)
         return []
 

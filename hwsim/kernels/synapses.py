@@ -133,7 +133,7 @@ def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: i
     for k in range(count):
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
         squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
-        routed = np.int64(skip_lanes(lanes, TILE // 16, routed, np.uintp(s.skips + k * TILE // 16 * 8)))
+        routed = int(skip_lanes(lanes, TILE // 16, routed, np.uintp(s.skips + k * TILE // 16 * 8)))
     return routed
 
 
