@@ -45,13 +45,18 @@ def walk(graph: Graph, frames: Ints, schedule: NDArray[np.bool_] | None) -> tupl
 def walk_through(graph: Graph, frames: Ints, schedule: NDArray[np.bool_] | None, see: See) -> None:
     """As `walk`, for who only looks at each value once, `see(node, value)`: it is freed after its last reader."""
     walked, order = Walk(graph, schedule, frames.shape[1]), parts(graph)
-    last = {name: at for at, part in enumerate(order) for node in part for name in (node.name, *reads(node))}
+    last = last_readers(order)
     for at, part in enumerate(order):
         walked.run_part(part, frames)
         for node in part:
             see(node, walked.values[node.name])
         for name in [name for name in walked.values if last[name] == at]:
             del walked.values[name]
+
+
+def last_readers(order: list[list[Node]]) -> dict[str, int]:
+    """For each node the place in `order` after which nothing reads its value."""
+    return {name: at for at, part in enumerate(order) for node in part for name in (node.name, *reads(node))}
 
 
 def reads(node: Node) -> tuple[str, ...]:

@@ -8,15 +8,19 @@ from pumice.runtime.per_core.run import PerCore
 from pumice.runtime.reference import Reference
 from pumice.runtime.result import Backend
 
-BACKENDS = ("reference", "lava", "loihi2")
+BACKENDS = ("reference", "lava", "loihi2", "torch")
 
 
-def make_backend(name: str, progress: Progress = no_progress, per_core: bool = False) -> Backend:
+def make_backend(name: str, progress: Progress = no_progress, per_core: bool = False, device: str = "auto") -> Backend:
     """A backend; `progress` is told how far a run is. per_core: as the program is mapped, each core from what reaches it. Raises
     InputError for an unknown name, or one that does not run core by core; a backend whose package is missing says so when it
     runs."""
     if per_core and name == "loihi2":
         raise InputError("--per-core: the loihi2 backend leaves cores to Lava", "use --backend reference or lava")
+    if per_core and name == "torch":
+        raise InputError("--per-core: the torch backend runs programs as a whole", "use --backend reference or lava")
+    if device != "auto" and name != "torch" and name in BACKENDS:
+        raise InputError(f"--device {device}: the {name} backend takes none", "leave it out, or use --backend torch")
     if name == "reference":
         return PerCore(progress) if per_core else Reference(progress=progress)
     if name == "lava":
@@ -27,4 +31,8 @@ def make_backend(name: str, progress: Progress = no_progress, per_core: bool = F
         from pumice.runtime.loihi2_backend import Loihi2Backend
 
         return Loihi2Backend()
+    if name == "torch":
+        from pumice.runtime.torch_backend.backend import TorchBackend
+
+        return TorchBackend(device, progress=progress)
     raise InputError(f"unknown backend {name!r}", f"known: {', '.join(BACKENDS)}, float")

@@ -46,6 +46,10 @@ def run_command(
             help="Run the program as it is mapped, core by core; on lava with one Lava Process for each core.",
         ),
     ] = False,
+    device: Annotated[
+        str,
+        typer.Option(help="Of `--backend torch`: cpu, cuda, cuda:NUMBER; auto takes a GPU where there is one."),
+    ] = "auto",
     json: Annotated[
         Path | None,
         typer.Option(
@@ -64,10 +68,12 @@ def run_command(
     schedule = None if masks is None else read_array(masks).astype(np.bool_)
     if backend == "float" and per_core:
         raise InputError("--per-core: a model that runs in float is on no cores", "use --backend reference or lava")
+    if backend == "float" and device != "auto":
+        raise InputError(f"--device {device}: the float backend takes none", "leave it out, or use --backend torch")
     if backend == "float":
         found = float_arrays(program, input, schedule, record, reading, named=from_ is not None)
     else:
-        found = _program_arrays(program, input, schedule, record, backend, reading, per_core)
+        found = _program_arrays(program, input, schedule, record, backend, reading, per_core, device)
     if json is not None and found.facts is None:
         other = "" if backend == "float" else ", or use --backend reference" + " without --per-core" * per_core
         how = f"the {backend} backend" + " core by core" * per_core
@@ -84,6 +90,7 @@ def _program_arrays(
     backend: str,
     reading: Reading | None,
     per_core: bool,
+    device: str,
 ) -> RunArrays:
     """Runs an artifact, which holds its reading."""
     if reading is not None:
@@ -91,7 +98,7 @@ def _program_arrays(
     given = read_samples(where).inputs
     with progress_bar(f"running on {backend}") as progress:
         made = read_artifact(program)
-        result = make_backend(backend, progress, per_core).run(made, given, masks, record)
+        result = make_backend(backend, progress, per_core, device).run(made, given, masks, record)
     ends: dict[str, NDArray[Any]] = {"output": result.outputs, "logits": result.logits}
     for name, node in readouts(made.graph) if result.named else ():
         ends |= {name: result.named[name], f"{name}.logits": result.named[name] * node.scale}

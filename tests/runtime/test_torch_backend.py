@@ -1,0 +1,299 @@
+"""The torch backend gives what `reference` gives, to the last bit: results, recorded layers, masks and counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cycle_networks import NETWORKS, meaning_of
+from cycle_networks import compiled as compiled_cycle
+from cycle_networks import spikes as cycle_spikes
+from general_networks import GENERAL, LEAKS, READ_OUTS, RESETS, STEPS, if_reading, mapped, network
+from general_networks import compiled as compiled_general
+from general_networks import spikes as general_spikes
+from hypothesis import HealthCheck, Phase, given, settings
+from mapped import on_cores
+from networks import TinySpikformer, images
+from random_graphs import RandomGraph, random_graphs
+from small_graphs import chain
+from stream_networks import every_node, on_cores_of
+from stream_networks import samples as stream_samples
+from stream_networks import schedule as stream_schedule
+from torch_networks import TINY
+from torch_runs import DEVICES, assert_equal_to_reference
+
+from pumice.compiler.artifact import write_artifact
+from pumice.compiler.importing.readings import reading
+from pumice.compiler.options import CompileOptions
+from pumice.compiler.pipeline import compile_nir
+from pumice.compiler.program import Program
+from pumice.errors import InputError, PumiceError, RunError
+from pumice.hwsim.scoring import Criterion
+from pumice.hwsim.spec import load_chip
+from pumice.models.checkpoints import zoo_names
+from pumice.models.nir.export import to_nir
+from pumice.runtime.backends import make_backend
+from pumice.runtime.cli import main
+from pumice.runtime.model_sources import network_and_samples
+from pumice.runtime.reference import Reference
+from pumice.runtime.torch_backend import batches, synapses
+from pumice.runtime.torch_backend.backend import TorchBackend
+from pumice.runtime.torch_backend.devices import exact_products
+from pumice.runtime.torch_backend.network import load
+from pumice.runtime.torch_backend.walk import Walk
+
+BY_SEED = settings(
+    deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+LIVE = TinySpikformer(pool=True, size=6, retention=0.6)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("order", ["scores", "context"])
+@pytest.mark.parametrize("masks", ["live", "static", "off"])
+def test_a_spikformer(compiled: Callable[..., Program], masks: str, order: str, device: str) -> None:
+    program = compiled(LIVE, masks=masks, attention_order=order)
+    run = assert_equal_to_reference(program, images(LIVE, 11), device, batch=4)
+    assert all(spikes.any() for spikes in run.spikes.values())
+
+
+@cache
+def streams() -> Program:
+    return every_node()
+
+
+@pytest.mark.parametrize("neurons", [0, 50])
+def test_streams_levels_products_gates_pools_and_given_masks(neurons: int, device: str) -> None:
+    program = on_cores_of(streams(), neurons) if neurons else streams()
+    run = assert_equal_to_reference(program, stream_samples(7), device, stream_schedule(7), batch=3)
+    assert run.counts is not None
+    assert run.counts.total("weighted") > 0
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_every_family(family: str, device: str) -> None:
+    tiny = TINY[family]
+    model = tiny.model()
+    if tiny.blocks:
+        model.pruning = tiny.pruning(Criterion(alpha=1.0), "decay")
+    options = CompileOptions(masks="live" if tiny.blocks else "static")
+    program = compile_nir(to_nir(model), tiny.samples(8, seed=3), load_chip("loihi2"), options)
+    run = assert_equal_to_reference(program, tiny.samples(3), device)
+    assert len(np.unique(run.outputs, axis=0)) > 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cycles_and_delays(name: str, device: str) -> None:
+    program = compiled_cycle(NETWORKS[name], meaning_of())
+    run = assert_equal_to_reference(program, cycle_spikes(NETWORKS[name], 5, 3), device, batch=3)
+    assert any(spikes.any() for spikes in run.spikes.values())
+
+
+@pytest.mark.parametrize("comparator", [">", ">="])
+@pytest.mark.parametrize(("reset", "reset_at"), RESETS)
+def test_every_reset(reset: str, reset_at: str, comparator: str, device: str) -> None:
+    program = compiled_general(network(), if_reading(reset, reset_at, comparator), (6,))
+    run = assert_equal_to_reference(program, general_spikes((30, STEPS, 6), 2), device)
+    assert run.spikes["m"].any()
+
+
+@pytest.mark.parametrize("kind", [*GENERAL, *LEAKS, *READ_OUTS])
+def test_neurons_that_a_plain_lif_is_not(kind: str, device: str) -> None:
+    node, options = GENERAL.get(kind, (LEAKS.get(kind, READ_OUTS.get(kind)), {}))
+    layers: dict[str, Any] = {"a": mapped(np.random.default_rng(3), 5, 6)} | ({} if node is None else {"n": node})
+    meaning = reading("nir", **({"if_gain": "one"} | options))
+    program = compiled_general(chain((6,), (5,), **layers), meaning, (6,))
+    run = assert_equal_to_reference(program, general_spikes((30, STEPS, 6), 2), device)
+    assert run.outputs.any()
+
+
+def test_random_graphs_of_all_primitives(device: str) -> None:
+    kinds: set[str] = set()
+
+    @settings(BY_SEED, max_examples=60)
+    @given(random_graphs())
+    def check(case: RandomGraph) -> None:
+        options, chip = CompileOptions(reading=case.reading), load_chip("loihi2")
+        try:
+            program = compile_nir(case.graph, case.samples(4, 5, seed=0), chip, options)
+        except PumiceError:
+            return
+        assert_equal_to_reference(program, case.samples(3, 5, seed=1), device)
+        kinds.update(type(node).__name__ for node in program.graph.nodes.values())
+
+    check()
+    assert kinds >= {"Programmable", "IntLif", "Membrane", "Currents", "Past", "Feedback", "Synapse"}
+
+
+def zoo_program(name: str) -> tuple[Program, Any]:
+    source = network_and_samples(name)
+    options = CompileOptions(masks="static" if name.startswith("sparse") else "live")
+    return compile_nir(source.network, source.samples[:8], load_chip("loihi2"), options), source.samples
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_every_model_of_the_zoo(name: str, device: str) -> None:
+    program, x = zoo_program(name)
+    assert_equal_to_reference(program, x[:3], device)
+
+
+def test_windows_of_a_convolution_come_in_any_portions(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setattr(synapses, "PATCH_BYTES", {"cpu": 1, "cuda": 1})
+    assert_equal_to_reference(streams(), stream_samples(5), device, stream_schedule(5))
+
+
+def test_a_batch_beyond_memory_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    walked: list[int] = []
+    monkeypatch.setattr("pumice.runtime.torch_backend.prepared.Walk", short_of_memory(3, walked))
+    assert_equal_to_reference(streams(), stream_samples(7), device, stream_schedule(7), batch=7)
+    assert walked == [7, 3, 3, 1]
+
+
+def test_a_sample_that_alone_does_not_fit_ends_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pumice.runtime.torch_backend.prepared.Walk", short_of_memory(0, []))
+    with pytest.raises(RunError, match=r"^one sample alone does not fit into the memory of cpu$"):
+        TorchBackend("cpu").run(streams(), stream_samples(3), stream_schedule(3))
+
+
+def short_of_memory(most: int, walked: list[int]) -> Callable[..., Any]:
+    """A walk on a device that holds so many samples and no more."""
+
+    def begin(network: Any, frames: torch.Tensor, *rest: Any) -> Any:
+        walked.append(frames.shape[1])
+        if frames.shape[1] > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return Walk(network, frames, *rest)
+
+    return begin
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr("pumice.runtime.torch_backend.prepared.Walk", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        TorchBackend("cpu").run(streams(), stream_samples(3), stream_schedule(3))
+
+
+def test_a_larger_network_runs_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(streams().graph, torch.device("cpu"))
+    need = batches.bytes_per_sample(loaded)
+    assert need > sum(np.prod(node.out.shape) for node in loaded.graph.nodes.values()) / 4
+    monkeypatch.setattr("pumice.runtime.torch_backend.batches.memory_for_values", lambda _: 5 * need)
+    assert batches.batch_size(loaded) == 5
+    monkeypatch.setattr("pumice.runtime.torch_backend.batches.memory_for_values", lambda _: 0)
+    assert batches.batch_size(loaded) == 1
+
+
+def test_what_the_caller_allows_torch_to_round_changes_nothing_and_is_restored(device: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast(device, dtype=torch.bfloat16):
+            assert_equal_to_reference(streams(), stream_samples(2), device, stream_schedule(2))
+            assert torch.is_autocast_enabled() if device == "cuda" else torch.is_autocast_cpu_enabled()
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_products_are_exact_up_to_the_bound(device: str) -> None:
+    """Large products, whose sums reach 2^24 - 1 and whose factors need all bits of a float32."""
+    rng = np.random.default_rng(0)
+    for size in (1, 16, 65, 512):
+        a, b = rng.integers(0, (1 << 12) - 1, (size, size)), rng.integers(-1, 2, (size, 96))
+        a = a * 4096 // max(1, size)  # sums of |a| stay below 2^24
+        a[:, 0] += (1 << 24) - 1 - a.sum(axis=1)
+        left, right = (torch.tensor(x, dtype=torch.float32, device=device) for x in (a, b))
+        with exact_products(torch.device(device)):
+            assert np.array_equal(torch.mm(left, right).cpu().numpy(), a @ b)
+
+
+def test_a_run_without_counts_has_none(device: str) -> None:
+    run = TorchBackend(device, counts=False).run(streams(), stream_samples(2), stream_schedule(2))
+    assert run.counts is None
+    assert np.array_equal(run.outputs, Reference().run(streams(), stream_samples(2), stream_schedule(2)).outputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tpu", "--device: unknown device 'tpu'"),
+        ("cuda:99", "--device cuda:99: torch sees [0-9]+ GPUs here"),
+    ],
+)
+def test_a_device_that_is_not_here_is_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_backend("torch", device=name).run(streams(), stream_samples(1), stream_schedule(1))
+
+
+@pytest.fixture
+def files(tmp_path: Path, compiled: Callable[..., Program], monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_artifact(on_cores(compiled(LIVE).graph, load_chip("loihi2")), tmp_path / "a.pumice")
+    np.save(tmp_path / "x.npy", images(LIVE, 3))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_command_runs_on_torch(files: Path) -> None:
+    words = "run a.pumice --input x.npy --record --output"
+    assert main([*words.split(), "one.npz", "--json", "one.json"]) == 0
+    assert main([*words.split(), "other.npz", *["--backend", "torch", "--device", "cpu", "--json", "other.json"]]) == 0
+    one, other = (dict(np.load(files / name)) for name in ("one.npz", "other.npz"))
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert (files / "one.json").read_text() == (files / "other.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("--backend torch --per-core", "error: --per-core: the torch backend runs programs as a whole"),
+        ("--backend reference --device cpu", "error: --device cpu: the reference backend takes none"),
+        ("--backend float --device cpu", "error: --device cpu: the float backend takes none"),
+        ("--backend torch --device abacus", "error: --device: unknown device 'abacus'"),
+    ],
+)
+def test_what_does_not_go_together_is_said_in_one_line(
+    files: Path, capsys: pytest.CaptureFixture[str], words: str, complaint: str
+) -> None:
+    assert main(["run", "a.pumice", "--input", "x.npy", "--output", "y.npz", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(complaint)
+    assert said.count("\n") == 1
+    assert not (files / "y.npz").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import pumice.runtime.torch_backend.devices as devices
+from pumice.errors import BackendUnavailable
+from pumice.runtime.backends import make_backend
+devices.installed = lambda module: False
+try:
+    make_backend("torch").run(None, None)
+except BackendUnavailable as error:
+    assert "needs PyTorch" in str(error) and "pip install 'pumice[torch]'" == error.hint
+else:
+    raise AssertionError
+"""
+
+
+def test_without_torch_it_says_what_to_install() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
