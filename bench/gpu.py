@@ -153,7 +153,8 @@ def interleaved(engines: dict[str, Callable[[], object]], repeats: int, device: 
 
 
 def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
-    """The most device memory that a run allocates; None on a CPU, which keeps no account of it."""
+    """The most device memory that is allocated during a run, the weights of both engines included; None on a CPU, which keeps no
+    account of it."""
     if device.type == "cpu":
         run()
         return None

@@ -1,4 +1,4 @@
-"""Products of spikes, levels and counts, per sample and head: `arith.spike_matmul`. What is 0 is not visited."""
+"""Products of spikes, levels and counts, per sample and head: `arith.spike_matmul`, over lanes."""
 
 from __future__ import annotations
 
@@ -8,43 +8,92 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pumice.hwsim.kernels.row_tiles import count_common, lane_bits
+
 Array = NDArray[Any]
+WORD = 64
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
 def multiply_heads(
-    pattern: int, a: Array, b: Array, samples: int, heads: int, wide_a: int, wide_b: int, shift: int, most: int, out: Array
+    left: Array,
+    right: Array,
+    turned: tuple[bool, bool],
+    wide: tuple[int, int],
+    samples: int,
+    heads: int,
+    shift: int,
+    most: int,
+    total: Array,
+    out: Array,
 ) -> None:
-    """One half of attention over lanes: a [T, C, samples * wide_a], b likewise, out [T, C', samples * its columns] (int32).
-
-    pattern: 0 scores, 1 scores-values, 2 keys-values, 3 queries-context (`compiler.int_nodes.SpikeMatmul`). Sums are shifted
-    left, and saturate at `most`.
-    """
-    left_in, right_in = (a, b) if pattern in (0, 2) else (b, a)
-    left_wide, right_wide = (wide_a, wide_b) if pattern in (0, 2) else (wide_b, wide_a)
-    left_turned, right_turned = pattern in (0, 3), pattern in (1, 2)
-    left_rows, right_rows = left_in.shape[1] // heads, right_in.shape[1] // heads
-    rows, inner = (left_wide, left_rows) if left_turned else (left_rows, left_wide)
-    columns = right_rows if right_turned else right_wide
-    right, total = np.empty((inner, columns), np.int32), np.empty(columns, np.int32)
-    for t in range(a.shape[0]):
+    """left @ right of every sample and head: left [T, heads * rows, samples * inner], right [T, heads * inner, samples * columns],
+    out [T, heads * rows, samples * columns]. turned: an operand that is held transposed within each head and sample. wide: lanes
+    of a sample in left and right. What is 0 in left is not visited. total [columns]: the integers that sums are made in, which
+    must hold them. Sums are shifted left, and saturate at `most`."""
+    left_rows, right_rows = left.shape[1] // heads, right.shape[1] // heads
+    rows, inner = (wide[0], left_rows) if turned[0] else (left_rows, wide[0])
+    columns = right_rows if turned[1] else wide[1]
+    others = np.empty((inner, columns), right.dtype)
+    for t in range(left.shape[0]):
         for sample in range(samples):
             for head in range(heads):
-                for k in range(inner):
-                    for n in range(columns):
-                        if right_turned:
-                            right[k, n] = right_in[t, head * right_rows + n, sample * right_wide + k]
-                        else:
-                            right[k, n] = right_in[t, head * right_rows + k, sample * right_wide + n]
+                _part(right[t], head * right_rows, sample * wide[1], turned[1], others)
                 for m in range(rows):
                     total[:] = 0
                     for k in range(inner):
-                        if left_turned:
-                            factor = np.int32(left_in[t, head * left_rows + k, sample * left_wide + m])
+                        if turned[0]:
+                            factor = left[t, head * left_rows + k, sample * wide[0] + m]
                         else:
-                            factor = np.int32(left_in[t, head * left_rows + m, sample * left_wide + k])
+                            factor = left[t, head * left_rows + m, sample * wide[0] + k]
                         if factor != 0:
+                            other = others[k]
                             for n in range(columns):
-                                total[n] += factor * right[k, n]
+                                total[n] += factor * other[n]
+                    row = out[t, head * rows + m, sample * columns : (sample + 1) * columns]
                     for n in range(columns):
-                        out[t, head * rows + m, sample * columns + n] = min(total[n] << shift, most)
+                        row[n] = min(np.int64(total[n]) << shift, most)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def _part(x: Array, row: int, lane: int, turned: bool, out: Array) -> None:
+    """One head of one sample as a matrix of its own."""
+    for m in range(out.shape[0]):
+        if turned:
+            for k in range(out.shape[1]):
+                out[m, k] = x[row + k, lane + m]
+        else:
+            out[m] = x[row + m, lane : lane + out.shape[1]]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def count_together(
+    left: Array, right: Array, wide: int, samples: int, heads: int, shift: int, most: int, out: Array
+) -> None:
+    """How often two channels of a head spike at the same position: spikes left [T, heads * rows, samples * wide], right [T,
+    heads * columns, samples * wide], 64 positions to a word; out [T, heads * rows, samples * columns]."""
+    rows, columns, words = left.shape[1] // heads, right.shape[1] // heads, -(-wide // WORD)
+    mine, theirs, total = np.empty(words, np.uint64), np.empty((words, columns), np.uint64), np.empty(columns, np.int64)
+    for t in range(left.shape[0]):
+        for sample in range(samples):
+            for head in range(heads):
+                for n in range(columns):
+                    for word in range(words):
+                        theirs[word, n] = _bits(right[t, head * columns + n], sample * wide, wide, word)
+                for m in range(rows):
+                    for word in range(words):
+                        mine[word] = _bits(left[t, head * rows + m], sample * wide, wide, word)
+                    total[:] = 0
+                    for word in range(words):
+                        for n in range(columns):
+                            total[n] += np.int64(count_common(mine[word], theirs[word, n]))
+                    row = out[t, head * rows + m, sample * columns : (sample + 1) * columns]
+                    for n in range(columns):
+                        row[n] = min(total[n] << shift, most)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def _bits(row: Array, start: int, wide: int, word: int) -> int:
+    """The spikes of up to 64 positions of a sample, a bit for each."""
+    first = word * WORD
+    return lane_bits(np.uintp(row[start + first :].ctypes.data), min(WORD, wide - first))

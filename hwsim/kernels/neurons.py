@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.arith import MEMBRANE_SHIFT
 from pumice.hwsim.kernels.lif_rows import lif_rows
-from pumice.hwsim.kernels.synapses import Neurons
+from pumice.hwsim.kernels.row_tiles import clear_words
+from pumice.hwsim.kernels.synapses import Lanes, Neurons
 
 Array = NDArray[Any]
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
-def run_lif(currents: Array, neurons: Neurons, on: Array, membrane: Array, out: Array) -> None:
-    """LIF neurons. on: which lanes are routed, [T or 1, lanes] (uint8); membrane: [lanes] (int32), aligned to 64 bytes, as
-    currents are; out [T, C, lanes] (uint8)."""
-    steps, channels, lanes = currents.shape
+def run_lif(
+    currents: Lanes, neurons: Neurons, on: Lanes, membrane: int, out: Lanes, steps: int, channels: int, lanes: int
+) -> None:
+    """LIF neurons, channel by channel. currents: int32; on: which lanes are routed (uint8); membrane: address of [lanes] (int32);
+    out: uint8."""
     for c in range(channels):
-        membrane[:] = 0
-        bias = np.uintp(neurons.bias.ctypes.data + 4 * c)
+        clear_words(np.uintp(membrane), lanes // 16)
         for t in range(steps):
-            sums = np.uintp(currents.ctypes.data + (t * channels + c) * lanes * 4)
-            routed = np.uintp(on.ctypes.data + (t if on.shape[0] > 1 else 0) * lanes)
+            sums = np.uintp(currents.address + t * currents.step + c * currents.row)
+            routed, spikes = np.uintp(on.address + t * on.step), np.uintp(out.address + t * out.step + c * out.row)
+            bias = np.uintp(neurons.bias + 4 * c)
             numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-            spikes = np.uintp(out.ctypes.data + (t * channels + c) * lanes)
-            state = np.uintp(membrane.ctypes.data)
             flags = (neurons.decays, np.uint8(neurons.noted))
-            lif_rows(1, lanes // 16, sums, False, state, 0, *numbers, *flags, spikes, 0)
+            lif_rows(1, lanes // 16, sums, False, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]

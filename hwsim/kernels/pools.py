@@ -25,13 +25,29 @@ def pool_rows(
                     above[:] = lowest
                     first = row * stride - padding
                     for y in range(max(first, 0), min(first + kernel, size[0])):
-                        begin = sample * size[2] * size[3] + y * size[3]
-                        line = x[t, c, begin : begin + size[1]]
-                        for column in range(size[1]):
-                            above[padding + column] = max(above[padding + column], line[column])
-                    begin = sample * made[2] * made[3] + row * made[3]
-                    for column in range(made[1]):
-                        best = above[column * stride]
-                        for k in range(1, kernel):
-                            best = max(best, above[column * stride + k])
-                        out[t, c, begin + column] = best
+                        begin = (sample * size[2] + y) * size[3]
+                        _raise(above[padding : padding + size[1]], x[t, c, begin : begin + size[1]])
+                    begin = (sample * made[2] + row) * made[3]
+                    _windows(above, kernel, stride, out[t, c, begin : begin + made[1]])
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def _raise(best: Array, row: Array) -> None:
+    for k in range(row.shape[0]):
+        best[k] = row[k] if row[k] > best[k] else best[k]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def _windows(row: Array, kernel: int, stride: int, out: Array) -> None:
+    """The largest value of each window of a row. A stride of 2 is said twice so that it is known when it is compiled."""
+    for column in range(out.shape[0]):
+        out[column] = row[column * stride]
+    for k in range(1, kernel):
+        if stride == 2:
+            for column in range(out.shape[0]):
+                value = row[column * 2 + k]
+                out[column] = value if value > out[column] else out[column]
+        else:
+            for column in range(out.shape[0]):
+                value = row[column * stride + k]
+                out[column] = value if value > out[column] else out[column]

@@ -80,3 +80,81 @@ def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: An
         return _context.get_dummy_value()
 
     return types.void(types.uintp, types.intp, types.intp, types.uintp, types.uintp, types.intp), build
+
+
+@intrinsic
+def count_lanes(context: Any, on: Any) -> Any:
+    """How many of 64 bytes at an address are not 0."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(_lane_bits(builder, arguments[0]))
+
+    return types.uint64(types.uintp), build
+
+
+def _lane_bits(b: Any, address: Any) -> Any:
+    """A bit for each of 64 bytes: whether it is not 0."""
+    return b.bitcast(b.icmp_unsigned("!=", v.load(b, address, 0, v.B64), v.all_lanes(v.B64, 0)), v.I64)
+
+
+@intrinsic
+def clear_words(context: Any, out: Any, chunks: Any) -> Any:
+    """Sets 16 * chunks words of 32 bits at an address to 0."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        out, chunks = arguments
+
+        def body(step: Any, _: list[Any]) -> list[Any]:
+            v.store(builder, v.all_lanes(v.V16, 0), out, builder.shl(step, v.i64(6)), 64)
+            return []
+
+        v.accumulate(builder, chunks, [], body)
+        return _context.get_dummy_value()
+
+    return types.void(types.uintp, types.intp), build
+
+
+@intrinsic
+def fill_rows(context: Any, rows: Any, chunks: Any, first: Any, out: Any, apart: Any) -> Any:
+    """Fills each of `rows` rows of 16 * chunks words, `apart` bytes apart, with its number of first [rows] (int32)."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        rows, chunks, first, out, apart = arguments
+
+        def row(at: Any, _: list[Any]) -> list[Any]:
+            value = v.splat(builder, v.load(builder, first, builder.shl(at, v.i64(2)), v.I32, 4), v.V16)
+            start = builder.add(out, builder.mul(at, apart))
+
+            def chunk(step: Any, _: list[Any]) -> list[Any]:
+                v.store(builder, value, start, builder.shl(step, v.i64(6)), 64)
+                return []
+
+            v.accumulate(builder, chunks, [], chunk)
+            return []
+
+        v.accumulate(builder, rows, [], row)
+        return _context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.uintp, types.uintp, types.intp), build
+
+
+@intrinsic
+def lane_bits(context: Any, address: Any, count: Any) -> Any:
+    """A bit for each of the first `count` bytes, 1 to 64, at an address: whether it is not 0. Reads 64."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, count = arguments
+        rest = builder.sub(v.i64(64), count)
+        return builder.lshr(builder.shl(_lane_bits(builder, address), rest), rest)
+
+    return types.uint64(types.uintp, types.intp), build
+
+
+@intrinsic
+def count_common(context: Any, a: Any, b: Any) -> Any:
+    """How many bits two words have in common."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(builder.and_(*arguments))
+
+    return types.uint64(types.uint64, types.uint64), build

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pumice.compiler.pipeline import check_samples
 from pumice.compiler.program import Program
 from pumice.progress import Progress, no_progress
 from pumice.runtime.counting import Counter
-from pumice.runtime.fast.engine import Ran, run_batch
+from pumice.runtime.fast.engine import Clock, Ran, no_clock, run_batch
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan, has_cycles, plan_of
 from pumice.runtime.recording import result_of
@@ -33,11 +33,14 @@ BYTES = 1 << 26  # values of a batch, if all were kept: fewer samples of a large
 
 @dataclass(frozen=True)
 class Fast:
-    """counts=False skips the accounting. threads: how many, 0 for one on each core. progress: told samples done and in all."""
+    """counts=False skips the accounting. threads: how many, 0 for one on each core. progress: told samples done and in all. clock:
+    told what each node takes, by the threads. plans: of the graphs that it has run, by their identity."""
 
     counts: bool = True
     threads: int = 0
     progress: Progress = no_progress
+    clock: Clock = no_clock
+    plans: dict[int, Plan] = field(default_factory=dict)
 
     def run(
         self, program: Program, inputs: NDArray[Any], masks: Bools | None = None, record: bool = False
@@ -61,20 +64,25 @@ class Fast:
     ) -> Iterator[Ran]:
         """Batches in their order; each thread has memory of its own."""
         threads = self.threads or len(os.sched_getaffinity(0))
-        plan, names = plan_of(graph), wanted(graph) if self.counts else None
+        plan, names = self._plan(graph), wanted(graph) if self.counts else None
         idle = deque(Memory() for _ in range(threads))
 
         def one(part: slice) -> Ran:
             memory = idle.pop()
             try:
                 given = None if schedule is None else schedule[:, part]
-                return run_batch(plan, inputs[part], given, memory, names, record)
+                return run_batch(plan, inputs[part], given, memory, names, record, self.clock)
             finally:
                 idle.append(memory)
 
         parts = cut(len(inputs), batch_size(plan), threads)
         with ThreadPoolExecutor(threads) as pool:
             yield from _in_order(pool, one, parts, 2 * threads)
+
+    def _plan(self, graph: Graph) -> Plan:
+        if id(graph) not in self.plans:
+            self.plans[id(graph)] = plan_of(graph)  # keeps the graph, so that its identity stays its own
+        return self.plans[id(graph)]
 
 
 def _in_order(pool: ThreadPoolExecutor, one: Any, parts: list[slice], ahead: int) -> Iterator[Ran]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,11 @@ from pumice.runtime.tally import Tally, Wanted
 
 Bools = NDArray[np.bool_]
 Values = dict[str, NDArray[Any]]
+Clock = Callable[[str, float], None]  # told how many seconds of a thread a node took
+
+
+def no_clock(name: str, seconds: float) -> None:
+    """For runs that nobody times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +40,13 @@ class Ran:
 
 
 def run_batch(
-    plan: Plan, samples: NDArray[Any], schedule: Bools | None, memory: Memory, names: Wanted | None, record: bool
+    plan: Plan,
+    samples: NDArray[Any],
+    schedule: Bools | None,
+    memory: Memory,
+    names: Wanted | None,
+    record: bool,
+    clock: Clock = no_clock,
 ) -> Ran:
     """Samples [B, …] through all nodes. names: what is tallied, None for nothing."""
     batch = Batch(plan, len(samples), schedule, memory, names is not None)
@@ -42,9 +55,11 @@ def run_batch(
     masks: dict[str, Bools] = {}
     recording = {node.name for node in recorded(plan.graph)} if record else set()
     for node in plan.graph.nodes.values():
+        began = perf_counter()
         _compute(batch, node, samples)
         if notes:
             notes.see(batch, node)
+        clock(node.name, perf_counter() - began)
         if node.name in recording or isinstance(node, i.Readout):
             value = batch.dense(node.name)
             kept[node.name] = value.astype(record_dtype(node)) if node.name in recording else value

@@ -13,11 +13,11 @@ from pumice.compiler.ir import Node
 from pumice.compiler.walk import stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
 from pumice.hwsim import arith
-from pumice.hwsim.kernels.attention import multiply_heads
+from pumice.hwsim.kernels.attention import count_together, multiply_heads
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
 from pumice.hwsim.kernels.pools import pool_rows
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import MACRO, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
+from pumice.hwsim.kernels.synapses import GROUP, MACRO, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
 from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan
@@ -26,7 +26,6 @@ from pumice.runtime.fast.synapse_plan import SynapsePlan
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-PATTERNS = ("scores", "scores-values", "keys-values", "queries-context")
 SQUEEZED = 0.75  # share of routed lanes below which the others are left out of sums
 
 
@@ -117,41 +116,62 @@ def _fused(batch: Batch, node: i.IntLif) -> Held:
     on = _on(batch, node)
     gated = node.gate_state != "" and len(on) > 0 and on.mean() < SQUEEZED * batch.layout(node).valid().mean()
     squeeze = gated and len(synapse.out.shape) == 2
-    _run(batch, plan, x, _neurons(node, plan.shift, batch.counted), on, bool(squeeze), out)
+    bias = _biases(node)
+    _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, bool(squeeze), out)
     return _noted(batch, node, out)
 
 
 def _currents(batch: Batch, node: i.Synapse, x: Held) -> Held:
     plan, out = batch.plan.synapses[node.name], batch.room(node, np.int32)
-    nobody = Neurons(False, plan.shift, np.zeros(1, np.int32), 0, 0, False, 0)
+    nobody = Neurons(False, plan.shift, 0, 0, 0, False, 0)
     _run(batch, plan, x, nobody, batch.layout(node).valid(), False, out)
     return Held(out, batch.layout(node))
 
 
 def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, squeeze: bool, out: Array) -> None:
-    rows, inputs = x.rows, len(plan.taps)
-    starts = plan.taps[:, 0] * rows.strides[1] + plan.taps[:, 1]
-    tight = np.ascontiguousarray(plan.taps[:, 0] * MACRO * TILE)
-    weights = Weights(plan.dense, plan.values, plan.offsets, plan.lists, starts, tight, plan.first, plan.flip)
-    source = Lanes(rows.ctypes.data, rows.strides[0] if len(rows) > 1 else 0, rows.strides[1])
-    target = Lanes(out.ctypes.data, out.strides[0], out.strides[1])
-    together = MACRO if squeeze else 1
-    scratch = Scratch(
-        batch.memory.array((together * inputs * TILE,), np.uint8),
-        batch.memory.array((together * inputs * TILE if squeeze else 1,), np.uint8),
-        batch.memory.array((6 * together * TILE,), np.int32),
-        batch.memory.array((plan.outputs * together * TILE,), np.int32),
+    inputs, together = len(plan.taps), MACRO if squeeze else 1
+    rows = plan.taps[:, 0] * x.rows.strides[1] + plan.taps[:, 1]
+    tight = plan.taps[:, 0] * (MACRO * TILE)
+    weights = Weights(
+        plan.dense,
+        inputs,
+        plan.outputs,
+        plan.values.ctypes.data,
+        plan.offsets.ctypes.data,
+        plan.lists.ctypes.data,
+        len(plan.lists),
+        rows.ctypes.data,
+        tight.ctypes.data,
+        plan.first.ctypes.data,
+        plan.flip,
     )
-    tiles = rows.shape[2] // TILE
-    run_synapses(source, weights, neurons, on, squeeze, target, batch.steps, plan.outputs, tiles, scratch)
+    laid = batch.memory.array((together * inputs * TILE,), np.uint8)
+    packed = batch.memory.array((together * inputs * TILE if squeeze else 1,), np.uint8)
+    sums = batch.memory.array((GROUP * together * TILE,), np.int32)
+    membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
+    scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes)))
+    tiles = x.rows.shape[2] // TILE
+    run_synapses(lanes_of(x.rows), weights, neurons, _gate(on), squeeze, lanes_of(out), batch.steps, tiles, scratch)
 
 
-def _neurons(node: i.IntLif, doubled: int, noted: bool) -> Neurons:
-    bias = np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
+def lanes_of(rows: Array) -> Lanes:
+    """Rows [T or 1, C, lanes] as the kernels take them; whoever calls keeps them alive."""
+    return Lanes(rows.ctypes.data, rows.strides[0] if len(rows) > 1 else 0, rows.strides[1])
+
+
+def _gate(on: Array) -> Lanes:
+    return Lanes(on.ctypes.data, on.strides[0] if len(on) > 1 else 0, 0)
+
+
+def _biases(node: i.IntLif) -> Array:
+    """[C] in int32."""
+    return np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
+
+
+def _neurons(node: i.IntLif, bias: Array, doubled: int, noted: bool) -> Neurons:
     keep, threshold = arith.DECAY_UNITY - node.dv, node.vth << arith.MEMBRANE_SHIFT
-    return Neurons(
-        True, arith.MEMBRANE_SHIFT + doubled, bias, keep, threshold, node.gate_state == "decay", 2 * noted
-    )
+    shift, decays = arith.MEMBRANE_SHIFT + doubled, node.gate_state == "decay"
+    return Neurons(True, shift, bias.ctypes.data, keep, threshold, decays, 2 * noted)
 
 
 def _on(batch: Batch, node: Node) -> Array:
@@ -165,13 +185,20 @@ def _on(batch: Batch, node: Node) -> Array:
 
 def _lif(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
     out = batch.room(node, np.uint8)
-    membrane = batch.memory.array((out.shape[2],), np.int32)
-    run_lif(_all_steps(batch, inputs[0]), _neurons(node, 0, batch.counted), _on(batch, node), membrane, out)
+    membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), _biases(node), _on(batch, node)
+    neurons = _neurons(node, bias, 0, batch.counted)
+    sizes = (batch.steps, out.shape[1], out.shape[2])
+    run_lif(lanes_of(inputs[0].rows), neurons, _gate(on), membrane.ctypes.data, lanes_of(out), *sizes)
     return _noted(batch, node, out)
 
 
 def _all_steps(batch: Batch, x: Held) -> Array:
-    return x.rows if len(x.rows) == batch.steps else np.repeat(x.rows, batch.steps, axis=0)
+    """Rows [T, C, lanes] also where all timesteps are alike."""
+    if len(x.rows) == batch.steps:
+        return x.rows
+    rows = rows_of(x.layout, batch.steps, x.rows.dtype.type, batch.memory)
+    rows[...] = x.rows
+    return rows
 
 
 def _noted(batch: Batch, node: Node, out: Array) -> Held:
@@ -233,10 +260,13 @@ def _product(batch: Batch, node: Node, inputs: list[Held]) -> Held:
 
 
 def _sum(batch: Batch, node: Node, inputs: list[Held]) -> Held:
+    first, *others = inputs
+    if not others:
+        return first
     rows = batch.room(node)
-    np.copyto(rows, inputs[0].rows, casting="unsafe")
-    for x in inputs[1:]:
-        np.add(rows, x.rows, out=rows, casting="unsafe")
+    np.add(first.rows, others[0].rows, out=rows, casting="unsafe", dtype=rows.dtype)
+    for x in others[1:]:
+        np.add(rows, x.rows, out=rows, casting="unsafe", dtype=rows.dtype)
     return Held(rows, batch.layout(node))
 
 
@@ -263,9 +293,22 @@ def multiplied(
     batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]
 ) -> Held:
     """A product whose sums are shifted and saturate at `most`."""
-    rows = batch.room(node, dtype, clear=True)
-    wide = [x.layout.grid[1] for x in inputs]
-    a, b = (_all_steps(batch, x) for x in inputs)
-    numbers = (batch.samples, node.heads, *wide, shift, min(most, (1 << 31) - 1))
-    multiply_heads(PATTERNS.index(node.pattern), a, b, *numbers, rows)
+    rows, binary = batch.room(node, dtype, clear=True), all(_spikes(batch, name) for name in node.inputs)
+    left, right = inputs[::-1] if node.pattern in ("scores-values", "queries-context") else inputs
+    sizes = (batch.samples, node.heads, shift, min(most, (1 << 31) - 1))
+    a, b = _all_steps(batch, left), _all_steps(batch, right)
+    if binary and node.pattern == "keys-values":
+        count_together(a, b, left.layout.grid[1], *sizes, rows)
+        return Held(rows, batch.layout(node))
+    turned = (node.pattern in ("scores", "queries-context"), node.pattern in ("scores-values", "keys-values"))
+    wide = (left.layout.grid[1], right.layout.grid[1])
+    columns = b.shape[1] // node.heads if turned[1] else wide[1]
+    bound = i.largest_sum(node, *(batch.plan.graph.nodes[name].out for name in node.inputs))
+    total = np.zeros(columns, np.int16 if bound < 1 << 15 else np.int32)
+    multiply_heads(a, b, turned, wide, *sizes, total, rows)
     return Held(rows, batch.layout(node))
+
+
+def _spikes(batch: Batch, name: str) -> bool:
+    out = batch.plan.graph.nodes[name].out
+    return out.low >= 0 and out.high <= 1

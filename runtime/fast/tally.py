@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.hwsim.kernels.sums import add_samples
-from pumice.runtime.fast.lanes import Held
+from pumice.runtime.fast.lanes import Held, rows_of
 from pumice.runtime.fast.operations import Batch, multiplied
 from pumice.runtime.tally import Tally, Wanted
 
@@ -69,7 +69,7 @@ class Notes:
         if binary:
             self.coincidences[node.name] = self.products[node.name] = products
             return
-        spikes = [Held((x.rows != 0).view(np.uint8), x.layout) for x in inputs]
+        spikes = [_spikes(batch, x) for x in inputs]
         self.products[node.name] = products
         self.coincidences[node.name] = summed(batch, multiplied(batch, node, spikes, 0, LARGEST, np.int32))[1]
 
@@ -82,3 +82,10 @@ def summed(batch: Batch, value: Held) -> tuple[Ints, Ints]:
     add_samples(value.rows, value.layout.size, batch.samples, events, payloads)
     whole = (batch.steps, *shape[1:])
     return np.broadcast_to(events, whole), np.broadcast_to(payloads, whole)
+
+
+def _spikes(batch: Batch, value: Held) -> Held:
+    """1 where a value is not 0."""
+    rows = rows_of(value.layout, len(value.rows), np.uint8, batch.memory)
+    np.not_equal(value.rows, 0, out=rows.view(np.bool_))
+    return Held(rows, value.layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from pumice.compiler.ir import Graph, Node
 from pumice.runtime.recording import needed
 from pumice.runtime.tally import Tally, Wanted
 from pumice.runtime.torch_backend.products import head_operands, largest_sum, of_spikes, summed_product
-from pumice.runtime.torch_backend.values import magnitude, over_samples
+from pumice.runtime.torch_backend.values import over_samples, span
 from pumice.runtime.torch_backend.walk import Walk
 
 
@@ -45,19 +46,18 @@ class Gathered:
             self._tally(self.names, node, walk, value)
 
     def tally(self, samples: int) -> Tally:
-        """The sums of a whole batch."""
+        """The sums of a whole batch; those that are one on the device are one array."""
+        arrays: dict[int, NDArray[Any]] = {}
+        for x in (x for sums in self.sums.values() for x in sums.values()):
+            arrays[id(x)] = arrays[id(x)] if id(x) in arrays else _whole(x)
         kinds = ("events", "payloads", "active", "coincidences", "products", "masks", "silent")
-        return Tally(samples, *({n: _whole(x) for n, x in self.sums.get(kind, {}).items()} for kind in kinds))
+        return Tally(samples, *({n: arrays[id(x)] for n, x in self.sums.get(kind, {}).items()} for kind in kinds))
 
     def _tally(self, names: Wanted, node: Node, walk: Walk, value: Tensor) -> None:
         if node.name in names.events:
-            self._keep("events", node, over_samples(value != 0, 1))
+            self._keep("events", node, self._of_source("events", node, lambda: over_samples(value != 0, 1)))
         if node.name in names.payloads:
-            spikes = node.name in names.events and magnitude(node.name, self.graph) <= 1 and node.out.low >= 0
-            total = (
-                self.sums["events"][node.name] if spikes else over_samples(value, 1, magnitude(node.name, self.graph))
-            )
-            self._keep("payloads", node, total)
+            self._keep("payloads", node, self._of_source("payloads", node, lambda: self._payload(node, value)))
         if node.name in names.active:
             self._keep("active", node, walk.active[node.name])
         if isinstance(node, i.SpikeMatmul) and node.name in names.matmuls:
@@ -67,6 +67,17 @@ class Gathered:
         if node.name in names.silent:
             self.sums.setdefault("silent", {})[node.name] = (value == 0).flatten(3)
 
+    def _of_source(self, kind: str, node: Node, total: Callable[[], Tensor]) -> Tensor:
+        """A delayed stream's sums are those of the stream itself, where these were made."""
+        found = self.sums.get(kind, {}).get(node.inputs[0]) if isinstance(node, i.Delay) else None
+        return total() if found is None else found
+
+    def _payload(self, node: Node, value: Tensor) -> Tensor:
+        events, (low, high) = self.sums.get("events", {}).get(node.name), span(node.name, self.graph)
+        if events is not None and (low, high) == (0, 1):
+            return events
+        return over_samples(value, 1, max(-low, high))
+
     def _tally_product(self, node: i.SpikeMatmul, walk: Walk) -> None:
         left, right = head_operands(node, *(walk.values[name] for name in node.inputs))
         met = summed_product(left != 0, right != 0, left.shape[-1])
@@ -75,9 +86,9 @@ class Gathered:
         self._keep("products", node, weighted)
 
     def _keep(self, kind: str, node: Node, total: Tensor) -> None:
-        """Sums over samples [T, C, …] as [T, C, P]."""
-        shape = (total.shape[0], node.out.shape[0], -1)
-        self.sums.setdefault(kind, {})[node.name] = total.to(torch.int64).reshape(shape)
+        """Sums over samples [T, C, …] as int64 [T, C, P]; such as are so already stay the same tensor."""
+        total = total if total.ndim == 3 else total.flatten(2) if total.ndim > 3 else total[:, :, None]
+        self.sums.setdefault(kind, {})[node.name] = total.to(torch.int64)
 
 
 def _whole(x: Tensor) -> NDArray[Any]:

@@ -6,7 +6,6 @@ a matrix, and whatever works element by element keeps that order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,21 +69,11 @@ def new_values(lead: Sequence[int], shape: Sequence[int], dtype: torch.dtype, de
     return torch.empty((*lead, *shape[1:], shape[0]), dtype=dtype, device=device).movedim(-1, len(lead))
 
 
-def channels_last(x: Tensor, dtype: torch.dtype | None = None, lead: int = 2) -> Tensor:
-    """x [*lead, C, …] as it is, or copied so that the channels are last in memory."""
-    return x.movedim(lead, -1).to(dtype or x.dtype).contiguous().movedim(-1, lead)
-
-
 def to_device(array: NDArray[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Integers of numpy on the device. An axis that repeats one value, as time does for a static sample, is sent once."""
     once = array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
     narrow = torch.tensor([], dtype=dtype).numpy().dtype
     return torch.from_numpy(np.ascontiguousarray(once, narrow)).to(device).expand(array.shape)
-
-
-def to_numpy(x: Tensor, dtype: torch.dtype) -> NDArray[Any]:
-    """Values [T, B, C, …] of the device as an array in its own order."""
-    return np.asarray(x.to(dtype).contiguous().cpu().numpy())
 
 
 def over_samples(x: Tensor, axis: int, most: int = 1) -> Tensor:
@@ -95,8 +84,3 @@ def over_samples(x: Tensor, axis: int, most: int = 1) -> Tensor:
 def repeats(x: Tensor) -> bool:
     """Whether all timesteps of x [T, …] are one and the same in memory."""
     return x.shape[0] > 1 and x.stride(0) == 0
-
-
-def positions(shape: Sequence[int]) -> int:
-    """Positions of a layer [C, …]."""
-    return math.prod(shape[1:])

@@ -45,7 +45,7 @@ from pumice.runtime.model_sources import network_and_samples
 from pumice.runtime.reference import Reference
 from pumice.runtime.torch_backend import batches, synapses
 from pumice.runtime.torch_backend.backend import TorchBackend
-from pumice.runtime.torch_backend.devices import exact_products
+from pumice.runtime.torch_backend.devices import exact_products, is_out_of_memory
 from pumice.runtime.torch_backend.network import load
 from pumice.runtime.torch_backend.walk import Walk
 
@@ -176,6 +176,13 @@ def short_of_memory(most: int, walked: list[int]) -> Callable[..., Any]:
         return Walk(network, frames, *rest)
 
     return begin
+
+
+def test_a_lack_of_memory_on_a_cpu_is_known_by_torch_s_own_error() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 55, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("something else"))
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
