@@ -37,7 +37,9 @@ def check_spikes(where: str, program: Program, images: NDArray[Any], threads: in
     }
     for name, result in found.items():
         same = result.spikes.keys() == wanted.spikes.keys()
-        wrong = [layer for layer in wanted.spikes if same and not np.array_equal(result.spikes[layer], wanted.spikes[layer])]
+        wrong = [
+            layer for layer in wanted.spikes if same and not np.array_equal(result.spikes[layer], wanted.spikes[layer])
+        ]
         if not same or wrong:
             raise RunError(
                 f"{where}: spikes of {name} and reference differ in {wrong[0] if wrong else 'which layers are recorded'}",

@@ -65,9 +65,7 @@ def in_blocks(node: str) -> bool:
     return node.startswith(BLOCK_PREFIXES)
 
 
-def executors(
-    plan: ModelPlan, program: Program, network: SpikingNetwork | None, threads: int
-) -> dict[str, Executor]:
+def executors(plan: ModelPlan, program: Program, network: SpikingNetwork | None, threads: int) -> dict[str, Executor]:
     """Those that a plan has for a program, and for the float network where one is given."""
     torch.set_num_threads(threads)
     found = {"fast": fast(program, plan.batch, threads), "torch": torch_integers(program, plan.batch)}

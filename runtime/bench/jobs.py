@@ -118,11 +118,11 @@ def machine_limits(job: Job) -> dict[str, Any]:
     return limits(job.threads, job.plan.repeats)
 
 
-def warmed(
-    found: Mapping[str, Executor], images: Any, skip: tuple[str, ...] = ()
-) -> dict[str, Callable[[], Taken]]:
+def warmed(found: Mapping[str, Executor], images: Any, skip: tuple[str, ...] = ()) -> dict[str, Callable[[], Taken]]:
     """Each executor as a call on its images, run once before it counts; kernels compile then, pages are touched."""
-    runs = {name: partial(executor.run, images[: executor.images]) for name, executor in found.items()}
+    runs: dict[str, Callable[[], Taken]] = {
+        name: partial(executor.run, images[: executor.images]) for name, executor in found.items()
+    }
     for name, run in runs.items():
         if name not in skip:
             run()

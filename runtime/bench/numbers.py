@@ -39,7 +39,9 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
     Raises InputError for fewer than two different sizes, and for numbers that are not positive."""
     if len(sizes) != len(costs) or len(set(sizes)) < 2 or min(*sizes, *costs) <= 0:
-        raise InputError(f"no exponent of sizes {list(sizes)} and costs {list(costs)}", "give positive pairs of two sizes")
+        raise InputError(
+            f"no exponent of sizes {list(sizes)} and costs {list(costs)}", "give positive pairs of two sizes"
+        )
     x, y = np.log(np.asarray(sizes, np.float64)), np.log(np.asarray(costs, np.float64))
     x = x - x.mean()
     return float((x * (y - y.mean())).sum() / (x * x).sum())

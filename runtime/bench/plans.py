@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pumice.errors import InputError
@@ -28,7 +28,12 @@ class Variant:
 UNPRUNED = Variant()
 HALF, TENTH = Variant(retention=0.5), Variant(density=0.1)
 COMPARED = (UNPRUNED, HALF, Variant(retention=0.25), TENTH)
-IN_BLOCKS = (*COMPARED, Variant(retention=0.75), Variant(retention=0.5, masks="live"), Variant(retention=0.25, masks="live"))
+IN_BLOCKS = (
+    *COMPARED,
+    Variant(retention=0.75),
+    Variant(retention=0.5, masks="live"),
+    Variant(retention=0.25, masks="live"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """headline: the model whose ratios are the headline's. beside_lava: the one that Lava runs. digits: how often 360 digits are run
-    from the command line."""
+    """headline: the model whose ratios are the headline's. beside_lava: the one that Lava runs. digits: how often 360 digits are
+    run from the command line. job_seconds: after which a job is ended."""
 
     models: tuple[ModelPlan, ...]
     headline: str = "spikformer-4-384"
@@ -73,7 +78,9 @@ class Plan:
             raise InputError(f"benchmark of the models {names}", "name at least one model, and each once")
 
 
-DIGITS = ModelPlan("spikformer-digits", batch=64, reference=8, lava=8, checked=4, batches=(1, 2, 4, 8, 16, 32, 64, 128, 256))
+DIGITS = ModelPlan(
+    "spikformer-digits", batch=64, reference=8, lava=8, checked=4, batches=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
 CIFAR = ModelPlan("spikformer-4-384")
 IMAGENET = ModelPlan(
     "sdt-v1-8-512",
@@ -93,7 +100,5 @@ def full_plan() -> Plan:
 
 def quick_plan() -> Plan:
     """The two small models and fewer repeats: within ten minutes on two cores, Lava included."""
-    from dataclasses import replace
-
-    few = {"repeats": 3, "block_repeats": 7}
-    return Plan((replace(DIGITS, **few, lava=4), replace(CIFAR, **few)), digits=3, job_seconds=600.0)
+    few = [replace(model, repeats=3, block_repeats=7) for model in (DIGITS, CIFAR)]
+    return Plan(tuple(few), digits=3, job_seconds=600.0)

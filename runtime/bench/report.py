@@ -69,7 +69,9 @@ def _tokens(model: Found) -> list[tuple[float, float]]:
 def _model(model: Found, limits: Found | None) -> dict[str, Any]:
     """A model's variants, growth and memory."""
     variants = {name: _variant(model, name, limits) for name in model["describe"]}
-    memory = {name: dict(peaks) for name, peaks in model["memory"].items()}
+    memory = {
+        name: {**peaks, "above_start": peaks["peak"] - peaks["before"]} for name, peaks in model["memory"].items()
+    }
     growth = {name: {"seconds": series["seconds"]} for name, series in model["growth"].items()}
     growth["tokens"] = {"seconds": _tokens(model)}
     return {"variants": variants, "growth": growth, "memory_bytes": memory, "compile_s": model["prepare"]["compile_s"]}
