@@ -14,7 +14,7 @@ Definitions (all summed over samples, per timestep):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,23 @@ class CountTable:
     def per_sample(self, count: str) -> float:
         """Mean of one count per sample."""
         return self.total(count) / self.samples
+
+
+def added_tables(one: CountTable, other: CountTable) -> CountTable:
+    """The counts of two runs of the same program as one."""
+    rows = tuple(_added_rows(a, b) for a, b in zip(one.rows, other.rows, strict=True))
+    return CountTable(
+        rows,
+        one.samples + other.samples,
+        one.timesteps,
+        one.mask_bits + other.mask_bits,
+        one.score_operations + other.score_operations,
+        replace(one.flows, messages=one.flows.messages + other.flows.messages),
+    )
+
+
+def _added_rows(one: CountRow, other: CountRow) -> CountRow:
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in COUNT_FIELDS})
 
 
 def dense_operations(weight_shape: tuple[int, ...], out_positions: int) -> int:

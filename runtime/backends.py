@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pumice.errors import InputError
+from pumice.errors import BackendUnavailable, InputError
 from pumice.progress import Progress, no_progress
 from pumice.runtime.per_core.run import PerCore
 from pumice.runtime.reference import Reference
 from pumice.runtime.result import Backend
 
-BACKENDS = ("reference", "lava", "loihi2", "torch")
+BACKENDS = ("reference", "fast", "torch", "lava", "loihi2")
+DEFAULT_BACKEND = "fast"  # where numba is installed; `reference` gives the same bits
 
 
 def make_backend(name: str, progress: Progress = no_progress, per_core: bool = False, device: str = "auto") -> Backend:
@@ -17,12 +18,14 @@ def make_backend(name: str, progress: Progress = no_progress, per_core: bool = F
     runs."""
     if per_core and name == "loihi2":
         raise InputError("--per-core: the loihi2 backend leaves cores to Lava", "use --backend reference or lava")
-    if per_core and name == "torch":
-        raise InputError("--per-core: the torch backend runs programs as a whole", "use --backend reference or lava")
+    if per_core and name in ("fast", "torch"):
+        raise InputError(f"--per-core: the {name} backend runs programs as a whole", "use --backend reference or lava")
     if device != "auto" and name != "torch" and name in BACKENDS:
         raise InputError(f"--device {device}: the {name} backend takes none", "leave it out, or use --backend torch")
     if name == "reference":
         return PerCore(progress) if per_core else Reference(progress=progress)
+    if name == "fast":
+        return fast_backend(progress)
     if name == "lava":
         from pumice.runtime.lava_backend import LavaBackend
 
@@ -36,3 +39,12 @@ def make_backend(name: str, progress: Progress = no_progress, per_core: bool = F
 
         return TorchBackend(device, progress=progress)
     raise InputError(f"unknown backend {name!r}", f"known: {', '.join(BACKENDS)}, float")
+
+
+def fast_backend(progress: Progress = no_progress, counts: bool = True) -> Backend:
+    """The `fast` backend. Raises BackendUnavailable without numba."""
+    try:
+        from pumice.runtime.fast.backend import Fast
+    except ImportError as error:
+        raise BackendUnavailable("the fast backend needs numba", "pip install 'pumice[fast]'") from error
+    return Fast(counts, progress=progress)

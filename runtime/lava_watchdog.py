@@ -13,13 +13,12 @@ from pathlib import Path
 
 from pumice.errors import RunError
 from pumice.progress import Progress, no_progress
+from pumice.runtime.child_process import SINGLE_THREADED
 from pumice.runtime.lava_core_job import CoreJob
 from pumice.runtime.lava_job import Job
 
 GRACE_S = 3.0
 POLL_S = 0.02
-# 70 processes share the machine's cores, and a thread pool does not survive a fork.
-SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class WorkerTraceback(Exception):
@@ -39,6 +38,7 @@ def run_worker(job: Job | CoreJob, folder: Path, timeout_s: float, progress: Pro
         worker = subprocess.Popen(
             [sys.executable, "-m", "pumice.runtime.lava_worker", str(folder), str(os.getpid())],
             cwd=folder,
+            # 70 processes share the machine's cores, and a thread pool does not survive a fork
             env={**os.environ, **SINGLE_THREADED, "PYTHONPATH": module_path()},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -7,7 +7,6 @@ any ends the run with its traceback, and the caller ends whatever is left.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing.process
 import os
 import pickle
@@ -19,10 +18,10 @@ from types import FrameType
 from typing import Any
 
 from pumice.files import write_atomically
+from pumice.runtime.child_process import die_with_parent
 
 CHUNK = 4  # time steps between two signs of life
 SLOTS = 4  # frames a channel holds; one is ever on its way. Lava's 64 overflow a container's 64 MB of shared memory
-PR_SET_PDEATHSIG = 1
 
 
 class ChildDied(Exception):
@@ -92,14 +91,6 @@ def check_children(readout: Any, number: int, frame: FrameType | None) -> None:
             raise ChildDied(f"process {name!r}\n{failure[1]}")
         if actor.exitcode is not None:
             raise ChildDied(f"process {name!r}\nended with exit status {actor.exitcode}")
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel (Linux) to kill this process when its parent ends; end at once if it has already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def child_setup(parent: int) -> Any:

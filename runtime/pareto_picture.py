@@ -80,18 +80,24 @@ def _draw_title(figure: Any, picture: ParetoPicture) -> None:
 
 
 def _axes(figure: Any) -> Any:
-    """Axes without a frame, a quiet grid, percent on both sides."""
-    axes = figure.add_axes((0.075, 0.095, 0.895, 0.765))
+    """Percent on both sides."""
+    axes = quiet_axes(figure, (0.075, 0.095, 0.895, 0.765))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.set_xlabel("tokens that a block routes, mean over blocks", fontsize=10, color=INK)
+    axes.set_ylabel("accuracy", fontsize=10, color=INK)
+    return axes
+
+
+def quiet_axes(figure: Any, place: tuple[float, float, float, float]) -> Any:
+    """Axes without a frame at `place`, with a quiet grid; what they show is a share, in percent."""
+    axes = figure.add_axes(place)
     axes.set_facecolor("none")
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(axis="both", length=0, labelsize=9, colors=MUTED)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
-    axes.set_xlabel("tokens that a block routes, mean over blocks", fontsize=10, color=INK)
-    axes.set_ylabel("accuracy", fontsize=10, color=INK)
     return axes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.program import Program
 from pumice.errors import InputError
+from pumice.runtime.float_model import FloatRun, run_float
 from pumice.runtime.report import mask_nodes
 
 if TYPE_CHECKING:
+    from pumice.models.network import SpikingNetwork
     from pumice.models.pruning.token_pruning import TokenPruning
 
 
@@ -53,6 +55,21 @@ def static_schedule(
     for node in static:
         masks[node.block][:] = node.masks
     return masks
+
+
+def float_run_as(network: SpikingNetwork, program: Program, inputs: NDArray[Any]) -> FloatRun:
+    """The torch model on samples [B, …] with its tokens pruned as the program's are, and left so; a network that selects tokens
+    itself does so."""
+    import torch
+
+    from pumice.models.sparse_spikformer import SparseSpikformer
+    from pumice.models.training.token_dropout import mask_shapes
+
+    if isinstance(network, SparseSpikformer):
+        return run_float(network, inputs)
+    network.pruning = pruning_of(program, network.depth)
+    shapes = mask_shapes(network, torch.from_numpy(inputs[:1]))
+    return run_float(network, inputs, static_schedule(program, shapes, len(inputs)))
 
 
 def given_schedule(program: Program, masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_] | None:

@@ -14,6 +14,14 @@ from pumice.compiler.ir import Graph, Node
 from pumice.runtime.result import RunResult
 
 
+def ends_of(graph: Graph, result: RunResult) -> dict[str, NDArray[Any]]:
+    """What a run's file holds of the network's outputs, [B, K] each: totals and logits, of several outputs each by its name."""
+    ends: dict[str, NDArray[Any]] = {"output": result.outputs, "logits": result.logits}
+    for name, node in readouts(graph) if result.named else ():
+        ends |= {name: result.named[name], f"{name}.logits": result.named[name] * node.scale}
+    return ends
+
+
 def recorded(graph: Graph) -> list[Node]:
     """Layers that spike, or send levels or their membranes; and the streams that are the network's outputs."""
     kinds = (i.IntLif, i.Programmable, i.Levels)

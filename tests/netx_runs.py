@@ -21,7 +21,8 @@ def run_files(
     files: Mapping[str, tuple[bytes, NDArray[Any]]], folder: Path, timeout_s: float
 ) -> dict[str, NDArray[Any]]:
     """Output spikes [B, T, …] of each file's content on its samples [B, T, …]. Whatever happens, no process is left."""
-    from pumice.runtime.lava_watchdog import SINGLE_THREADED, end_group, module_path
+    from pumice.runtime.child_process import SINGLE_THREADED
+    from pumice.runtime.lava_watchdog import end_group, module_path
 
     for name, (content, samples) in files.items():
         (folder / f"{name}.net").write_bytes(content)

@@ -8,10 +8,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pumice.hwsim.kernels.row_tiles import count_common, lane_bits
+from pumice.hwsim.kernels.dot_tile import dot_tile
+from pumice.hwsim.kernels.row_tiles import count_common, lane_bits, quad_rows
 
 Array = NDArray[Any]
-WORD = 64
+WORD = 64  # lanes of a tile, and bits of a word
+GROUP = 6  # outputs of a tile
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]
@@ -53,6 +55,70 @@ def multiply_heads(
                     row = out[t, head * rows + m, sample * columns : (sample + 1) * columns]
                     for n in range(columns):
                         row[n] = min(np.int64(total[n]) << shift, most)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def dot_heads(
+    left: Array,
+    right: Array,
+    turned: tuple[bool, bool],
+    wide: tuple[int, int],
+    samples: int,
+    heads: int,
+    shift: int,
+    most: int,
+    room: Array,
+    out: Array,
+) -> None:
+    """`multiply_heads` of bytes, those of left at most 127, as dot products. room: bytes, aligned to 64, of as many as
+    `dot_room` says."""
+    left_rows, right_rows = left.shape[1] // heads, right.shape[1] // heads
+    rows, inner = (wide[0], left_rows) if turned[0] else (left_rows, wide[0])
+    columns = right_rows if turned[1] else wide[1]
+    quads, groups, tiles = -(-inner // 4), -(-rows // GROUP), -(-columns // WORD)
+    weights = room[: groups * quads * 24].reshape(groups, quads, GROUP, 4)
+    base = -(-groups * quads * 24 // WORD) * WORD
+    others = room[base : base + quads * 4 * tiles * WORD].reshape(quads * 4, tiles * WORD)
+    laid = room[base + others.size : base + others.size + quads * 4 * WORD]
+    tail = room[base + others.size + laid.size :]
+    sums, places = tail[: GROUP * WORD * 4].view(np.int32).reshape(GROUP, WORD), tail[GROUP * WORD * 4 :].view(np.int64)
+    first = np.zeros(GROUP, np.int32)
+    weights[:] = 0
+    others[:] = 0
+    for k in range(quads * 4):
+        places[k] = k * tiles * WORD
+    for t in range(left.shape[0]):
+        for sample in range(samples):
+            for head in range(heads):
+                _weights(left[t], head * left_rows, sample * wide[0], turned[0], rows, inner, weights)
+                _part(right[t], head * right_rows, sample * wide[1], turned[1], others[:inner, :columns])
+                for tile in range(tiles):
+                    start = np.uintp(others.ctypes.data + tile * WORD)
+                    into = np.uintp(laid.ctypes.data)
+                    quad_rows(start, np.uintp(places.ctypes.data), quads, np.uint8(0), into)
+                    for group in range(groups):
+                        at = np.uintp(weights.ctypes.data + group * quads * 24)
+                        dot_tile(into, at, quads, np.uintp(first.ctypes.data), np.uintp(sums.ctypes.data), WORD * 4)
+                        for m in range(min(GROUP, rows - group * GROUP)):
+                            begin, count = sample * columns + tile * WORD, min(WORD, columns - tile * WORD)
+                            row = out[t, head * rows + group * GROUP + m, begin : begin + count]
+                            for n in range(count):
+                                row[n] = min(np.int64(sums[m, n]) << shift, most)
+
+
+def dot_room(rows: int, inner: int, columns: int) -> int:
+    """Bytes of scratch for `dot_heads`."""
+    quads, groups, tiles = -(-inner // 4), -(-rows // GROUP), -(-columns // WORD)
+    return (groups * quads * 24 // WORD + 1) * WORD + quads * 4 * (tiles + 1) * WORD + GROUP * WORD * 4 + quads * 4 * 8
+
+
+@njit(nogil=True, cache=True)  # type: ignore[misc]
+def _weights(x: Array, row: int, lane: int, turned: bool, rows: int, inner: int, out: Array) -> None:
+    """One head of one sample as weights [groups, quads, 6, 4]."""
+    for m in range(rows):
+        for k in range(inner):
+            value = x[row + k, lane + m] if turned else x[row + m, lane + k]
+            out[m // GROUP, k // 4, m % GROUP, k % 4] = value
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc]

@@ -14,6 +14,7 @@ from pumice.errors import InputError
 from pumice.hwsim.scoring import Criterion
 from pumice.models.network import SpikingNetwork
 from pumice.models.neuron import GateState
+from pumice.models.pruning.pareto import front
 from pumice.models.pruning.prefix_reuse import reused_prefixes
 from pumice.models.pruning.schedule_space import Ratios
 from pumice.models.pruning.schedules import average
@@ -54,11 +55,7 @@ class Point:
 def pareto_front(points: Iterable[Point]) -> tuple[Point, ...]:
     """The points that no other beats: none keeps fewer tokens and is as accurate, none is more accurate with as many. Fewest
     tokens first. Of equals the lower loss stands, then the schedule that keeps less in its first blocks."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.average, -p.accuracy, p.loss, p.retention)):
-        if not front or point.accuracy > front[-1].accuracy:
-            front.append(point)
-    return tuple(front)
+    return tuple(front(points, lambda p: p.average, lambda p: p.accuracy, lambda p: (p.loss, p.retention)))
 
 
 def evaluate_schedule(

@@ -21,6 +21,7 @@ from pumice.runtime.cli.inspect import inspect_command
 from pumice.runtime.cli.map import map_command
 from pumice.runtime.cli.prune import prune_commands
 from pumice.runtime.cli.run import run_command
+from pumice.runtime.cli.sweep import sweep_command
 from pumice.runtime.cli.train import train_command
 from pumice.runtime.cli.validate import validate_command
 
@@ -45,6 +46,7 @@ def build() -> typer.Typer:
     app.command("map")(map_command)
     app.command("convert")(convert_command)
     app.command("run")(run_command)
+    app.command("sweep")(sweep_command)
     app.command("validate")(validate_command)
     app.command("inspect")(inspect_command)
     app.command("explain")(explain_command)
@@ -75,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         result = build()(args=[w for w in words if w != "--debug"], prog_name="pumice", standalone_mode=False)
+        if result == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
         return int(result) if isinstance(result, int) else 0
     except PumiceError as error:
         return _fail(f"{error}", error.hint, USER_ERROR, debug)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from pumice.errors import BackendUnavailable, InputError
 from pumice.files import write_atomically
+from pumice.runtime.sample_sources import SampleSource, from_arrays, from_file, from_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,10 +32,10 @@ class LabelledSamples:
     labels: NDArray[np.int64] | None
 
 
-def console(markup: bool = False) -> Console:
+def console(markup: bool = False, stderr: bool = False) -> Console:
     """Where results for people go. Wide enough for its tables when piped; by default square brackets are text, not markup."""
-    plain = Console(highlight=False, markup=markup)
-    return plain if plain.is_terminal else Console(highlight=False, markup=markup, width=140)
+    plain = Console(highlight=False, markup=markup, stderr=stderr)
+    return plain if plain.is_terminal else Console(highlight=False, markup=markup, width=140, stderr=stderr)
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -57,6 +58,20 @@ def read_samples(where: str, split: str = "test", model: str = "") -> LabelledSa
         return LabelledSamples(read_array(Path(where)), None)
     chosen = getattr(shipped_data(where or model), split)
     return LabelledSamples(chosen.images.numpy(), chosen.labels.numpy())
+
+
+def read_source(where: str, labels: Path | None) -> SampleSource:
+    """The samples of `pumice run --data`: a `.npy` file, with labels if there are any, a folder of shards, or the test samples of
+    a shipped data set."""
+    path = Path(where)
+    if labels is not None and (path.is_dir() or not where.endswith(".npy")):
+        raise InputError(f"--labels {labels} with --data {where}", "labels go with --data FILE.npy")
+    if path.is_dir():
+        return from_folder(path)
+    if where.endswith(".npy") or path.is_file():
+        return from_file(path, labels)
+    shipped = read_samples(where)
+    return from_arrays(shipped.inputs, shipped.labels)
 
 
 def shipped_data(name: str) -> LabelledSplit:

@@ -17,8 +17,8 @@ from pumice.runtime.attribution import Rung, attribute
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli.common import LabelledSamples, console, read_array, read_model, read_samples, write_json
 from pumice.runtime.cli.progress import progress_bar
-from pumice.runtime.float_model import FloatRun, run_float
-from pumice.runtime.pruning import given_schedule, pruning_of, static_schedule
+from pumice.runtime.float_model import run_float
+from pumice.runtime.pruning import float_run_as, given_schedule
 from pumice.runtime.reference import Reference
 from pumice.runtime.validation import Comparison, accuracy, compare, compare_with_float
 
@@ -50,7 +50,7 @@ def validate_command(
     data = _first(read_samples(input, model=model) if labels is None else _labelled(input, labels), samples)
     network = read_model(model)
     unpruned = run_float(network, data.inputs, record=False)
-    reference = _float_run(network, compiled, data.inputs)
+    reference = float_run_as(network, compiled, data.inputs)
     schedule = given_schedule(compiled, reference.masks)
     with progress_bar(f"running on {backend}") as progress:
         result = make_backend(backend, progress).run(compiled, data.inputs, schedule, record=True)
@@ -76,20 +76,6 @@ def validate_command(
         found["attribution"] = [vars(rung) for rung in rungs]
         _print_rungs(rungs)
     write_json(json, found)
-
-
-def _float_run(network: SpikingNetwork, compiled: Program, inputs: NDArray[Any]) -> FloatRun:
-    """The torch model with its tokens pruned as the program's are; a network that selects tokens itself does so."""
-    import torch
-
-    from pumice.models.sparse_spikformer import SparseSpikformer
-    from pumice.models.training.token_dropout import mask_shapes
-
-    if isinstance(network, SparseSpikformer):
-        return run_float(network, inputs)
-    network.pruning = pruning_of(compiled, network.depth)
-    shapes = mask_shapes(network, torch.from_numpy(inputs[:1]))
-    return run_float(network, inputs, static_schedule(compiled, shapes, len(inputs)))
 
 
 def _quantized_again(network: SpikingNetwork, calibration: NDArray[Any], compiled: Program) -> Quantized:

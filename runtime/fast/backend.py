@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Fast:
         self, graph: Graph, inputs: NDArray[Any], schedule: Bools | None, record: bool
     ) -> Iterator[Ran]:
         """Batches in their order; each thread has memory of its own."""
-        threads = self.threads or len(os.sched_getaffinity(0))
+        threads = self.threads or threads_allowed()
         plan, names = self._plan(graph), wanted(graph) if self.counts else None
         idle = deque(Memory() for _ in range(threads))
 
@@ -108,9 +109,15 @@ def cut(samples: int, most: int, threads: int) -> list[slice]:
     return [slice(begin, end) for begin, end in zip(edges, edges[1:], strict=False)]
 
 
+def threads_allowed() -> int:
+    """The cores that this process may use; fewer where OMP_NUM_THREADS says so, as for other numerical libraries."""
+    cores, said = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, max(1, int(said))) if said.isdigit() else cores
+
+
 def batch_size(plan: Plan) -> int:
     """How many samples a thread computes at once."""
-    values = plan.graph.timesteps * sum(int(np.prod(node.out.shape)) for node in plan.graph.nodes.values())
+    values = plan.graph.timesteps * sum(prod(node.out.shape) for node in plan.graph.nodes.values())
     return max(1, min(BATCH, BYTES // max(values, 1)))
 
 

@@ -8,6 +8,8 @@ taps reach beyond.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,11 +31,11 @@ class Layout:
     shape: tuple[int, ...]
     border: int = 0
 
-    @property
+    @cached_property
     def grid(self) -> tuple[int, int]:
         """Rows and columns, with border; tokens are one row, vectors one position."""
         if len(self.shape) < 3:
-            return 1, int(np.prod(self.shape[1:]))
+            return 1, prod(self.shape[1:])
         return self.shape[1] + self.border, self.shape[2] + self.border
 
     @property
@@ -45,9 +47,9 @@ class Layout:
     @property
     def used(self) -> int:
         """Lanes of all samples, borders included."""
-        return self.samples * int(np.prod(self.grid))
+        return self.samples * prod(self.grid)
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Lanes of a row: those used, and as many more as fill a tile."""
         return -(-self.used // ALIGNMENT) * ALIGNMENT
@@ -59,6 +61,7 @@ class Layout:
             return split[..., 0, :]
         return split[..., : self.shape[1], : self.shape[2]]
 
+    @cached_property
     def valid(self) -> NDArray[np.uint8]:
         """1 in lanes that hold a position, [1, lanes]."""
         rows = np.zeros((1, self.lanes), np.uint8)

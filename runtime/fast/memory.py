@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,12 @@ class Memory:
     buffers: dict[int, list[NDArray[np.uint8]]] = field(default_factory=dict)
 
     def array(self, shape: tuple[int, ...], dtype: type[Any], slack: int = 0, clear: bool = False) -> NDArray[Any]:
-        """An array that starts at a multiple of 64 bytes, with `slack` bytes that may be read before and after it."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        """An array that starts at a multiple of 64 bytes, with `slack` bytes that may be read before it, which are 0, and
+        after it."""
+        size = prod(shape) * np.dtype(dtype).itemsize
         memory = self._buffer(size + 2 * (slack + ALIGNMENT))
         start = slack + -(memory.ctypes.data + slack) % ALIGNMENT
+        memory[start - slack : start] = 0
         made = memory[start : start + size].view(dtype).reshape(shape)
         if clear:
             made[...] = 0

@@ -13,9 +13,9 @@ from pumice.compiler.ir import Node
 from pumice.compiler.walk import stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
 from pumice.hwsim import arith
-from pumice.hwsim.kernels.attention import count_together, multiply_heads
+from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, multiply_heads
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
-from pumice.hwsim.kernels.pools import pool_rows
+from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
 from pumice.hwsim.kernels.sums import take_notes
 from pumice.hwsim.kernels.synapses import GROUP, MACRO, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
 from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
@@ -40,6 +40,7 @@ class Batch:
     counted: bool
     values: dict[str, Held] = field(default_factory=dict)
     active: dict[str, Ints] = field(default_factory=dict)
+    layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -48,7 +49,9 @@ class Batch:
     def layout(self, node: Node) -> Layout:
         """Where a node's values are."""
         shape = (1, *node.out.shape) if node.out.dtype == "mask" else node.out.shape
-        return Layout(self.samples, shape, self.plan.border if len(shape) == 3 else 0)
+        if shape not in self.layouts:
+            self.layouts[shape] = Layout(self.samples, shape, self.plan.border if len(shape) == 3 else 0)
+        return self.layouts[shape]
 
     def dense(self, name: str) -> Ints:
         """A node's values as `compiler.walk` has them, [T, B, …]."""
@@ -114,24 +117,23 @@ def _fused(batch: Batch, node: i.IntLif) -> Held:
     x = batch.values[synapse.inputs[0]]
     out = batch.room(node, np.uint8)
     on = _on(batch, node)
-    gated = node.gate_state != "" and len(on) > 0 and on.mean() < SQUEEZED * batch.layout(node).valid().mean()
-    squeeze = gated and len(synapse.out.shape) == 2
+    squeeze = node.gate_state != "" and len(synapse.out.shape) == 2 and on.mean() < SQUEEZED
     bias = _biases(node)
-    _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, bool(squeeze), out)
+    _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, squeeze, out)
     return _noted(batch, node, out)
 
 
 def _currents(batch: Batch, node: i.Synapse, x: Held) -> Held:
     plan, out = batch.plan.synapses[node.name], batch.room(node, np.int32)
     nobody = Neurons(False, plan.shift, 0, 0, 0, False, 0)
-    _run(batch, plan, x, nobody, batch.layout(node).valid(), False, out)
+    _run(batch, plan, x, nobody, batch.layout(node).valid, False, out)
     return Held(out, batch.layout(node))
 
 
 def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, squeeze: bool, out: Array) -> None:
     inputs, together = len(plan.taps), MACRO if squeeze else 1
     rows = plan.taps[:, 0] * x.rows.strides[1] + plan.taps[:, 1]
-    tight = plan.taps[:, 0] * (MACRO * TILE)
+    tight = plan.taps[:, 0] * (MACRO * TILE) if squeeze else rows
     weights = Weights(
         plan.dense,
         inputs,
@@ -179,7 +181,7 @@ def _on(batch: Batch, node: Node) -> Array:
     gated = isinstance(node, i.IntLif) and node.gate_state != ""
     gated = gated or (isinstance(node, i.Levels | i.Membrane) and node.gated)
     if not gated:
-        return batch.layout(node).valid()
+        return batch.layout(node).valid
     return batch.values[node.inputs[-1]].rows[:, 0]
 
 
@@ -227,7 +229,7 @@ def _membrane(batch: Batch, node: i.Membrane, inputs: list[Held]) -> Held:
     add_current(currents, streams, _on(batch, node), node.shift, bias, node.out.low, node.out.high, out)
     layout = batch.layout(node)
     if layout.border:
-        out *= layout.valid().astype(out.dtype)
+        out *= layout.valid.astype(out.dtype)
     return _counted(batch, node, Held(out, layout))
 
 
@@ -274,8 +276,11 @@ def _pool(batch: Batch, node: i.OrPool | i.MaxPool, x: Held) -> Held:
     layout = batch.layout(node)
     lowest = 0 if isinstance(node, i.OrPool) else int(np.iinfo(x.rows.dtype).min)
     rows = rows_of(layout, len(x.rows), x.rows.dtype.type, batch.memory, clear=True)
-    window = (node.kernel, node.stride, node.padding, lowest)
-    pool_rows(x.rows, x.layout.size, rows, layout.size, batch.samples, *window)
+    window, maps = (node.kernel, node.stride, node.padding), (x.rows, x.layout.size, rows, layout.size, batch.samples)
+    if x.rows.dtype == np.uint8 and node.stride <= 2 and node.padding <= x.layout.border:
+        pool_bytes(*maps, *window)
+    else:
+        pool_rows(*maps, *window, lowest)
     return Held(rows, layout)
 
 
@@ -303,6 +308,12 @@ def multiplied(
     turned = (node.pattern in ("scores", "queries-context"), node.pattern in ("scores-values", "keys-values"))
     wide = (left.layout.grid[1], right.layout.grid[1])
     columns = b.shape[1] // node.heads if turned[1] else wide[1]
+    types = {x: batch.plan.graph.nodes[name].out for x, name in zip(inputs, node.inputs, strict=True)}
+    if a.dtype == b.dtype == np.uint8 and types[left].high <= 127:
+        size = (left.layout.grid[1], a.shape[1] // node.heads) if turned[0] else (a.shape[1] // node.heads, wide[0])
+        room = batch.memory.array((dot_room(*size, columns),), np.uint8)
+        dot_heads(a, b, turned, wide, *sizes, room, rows)
+        return Held(rows, batch.layout(node))
     bound = i.largest_sum(node, *(batch.plan.graph.nodes[name].out for name in node.inputs))
     total = np.zeros(columns, np.int16 if bound < 1 << 15 else np.int32)
     multiply_heads(a, b, turned, wide, *sizes, total, rows)
