@@ -28,8 +28,9 @@ def check_outputs(where: str, outputs: Mapping[str, NDArray[Any]]) -> None:
             )
 
 
-def check_spikes(where: str, program: Program, images: NDArray[Any], threads: int) -> None:
-    """Every recorded array and the outputs of `fast` and `torch` beside `reference`. Raises RunError as above."""
+def check_spikes(where: str, program: Program, images: NDArray[Any], threads: int) -> NDArray[np.int64]:
+    """Every recorded array and the outputs of `fast` and `torch` beside `reference`, whose outputs [B, K] are returned. Raises
+    RunError as above."""
     wanted = Reference(counts=False).run(program, images, record=True)
     found = {
         "fast": Fast(counts=False, threads=threads).run(program, images, record=True),
@@ -46,3 +47,4 @@ def check_spikes(where: str, program: Program, images: NDArray[Any], threads: in
                 "their bits must be equal: report it; no time was written",
             )
     check_outputs(where, {"reference": wanted.outputs, **{name: result.outputs for name, result in found.items()}})
+    return wanted.outputs

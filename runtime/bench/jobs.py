@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pumice.runtime.bench.activity import activity
 from pumice.runtime.bench.equality import check_outputs, check_spikes
 from pumice.runtime.bench.executors import INTEGERS, Executor, clocked, executors, fast
@@ -75,10 +78,14 @@ def in_the_blocks(job: Job) -> dict[str, Any]:
     """All variants in turn on `fast`, with the time in the blocks. Raises RunError where bits differ from `reference`."""
     images, store = job.store.images(), job.store
     programs = {variant.name: store.program(variant) for variant in job.plan.variants}
-    for name, program in programs.items():
-        check_spikes(f"{job.plan.name}, {name}", program, images[: job.plan.checked], job.threads)
+    wanted = {
+        name: check_spikes(f"{job.plan.name}, {name}", program, images[: job.plan.checked], job.threads)
+        for name, program in programs.items()
+    }
     found = {name: clocked(program, job.plan.batch, job.threads) for name, program in programs.items()}
     taken = interleaved(warmed(found, images), job.plan.block_repeats)
+    for name, rounds in taken.items():
+        _check_rounds(f"{job.plan.name}, {name}", rounds, wanted[name])
     return {name: _rounds(taken[name], executor.images) for name, executor in found.items()}
 
 
@@ -89,14 +96,22 @@ def growth(job: Job) -> dict[str, Any]:
     steps = {
         str(count): fast(with_timesteps(program, count), job.plan.batch, job.threads) for count in job.plan.timesteps
     }
-    for count in job.plan.timesteps:
-        check_spikes(f"{job.where}, {count} timesteps", with_timesteps(program, count), images[:1], job.threads)
-    found = {}
+    found: dict[str, Any] = {}
     for name, series in (("batch", batches), ("timesteps", steps)):
         taken = interleaved(warmed(series, images), job.plan.repeats)
+        for size, rounds in taken.items():
+            count = int(size) if name == "timesteps" else program.graph.timesteps
+            where = f"{job.where}, {name} {size}"
+            _check_rounds(where, rounds, check_spikes(where, with_timesteps(program, count), images[:1], job.threads))
         least = [(int(size), min(seconds(rounds))) for size, rounds in taken.items()]
         found[name] = {"seconds": least, "exponent": exponent(*zip(*least, strict=True))}
     return found
+
+
+def _check_rounds(where: str, rounds: list[Taken], wanted: NDArray[np.int64]) -> None:
+    """Every round of `fast` beside the reference's outputs."""
+    for one in rounds:
+        check_outputs(where, {"fast": one.outputs, "reference": wanted})
 
 
 def memory(job: Job) -> dict[str, Any]:

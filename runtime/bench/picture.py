@@ -59,19 +59,25 @@ def _axes(figure: Any, place: Sequence[float], title: str) -> Any:
 def _rates(axes: Any, said: Found) -> None:
     """Bars of images a second, a group for each variant on which executors ran."""
     groups = [
-        (f"{model}\n{name}", variant["images_per_s"])
+        (model, name, variant["images_per_s"])
         for model, found in said["models"].items()
         for name, variant in found["variants"].items()
         if variant["images_per_s"]
     ]
     width = 0.8 / len(COLOURS)
     for at, (who, colour) in enumerate(COLOURS.items()):
-        there = [(k + (at - 2) * width, rates[who]) for k, (_, rates) in enumerate(groups) if who in rates]
+        there = [(k + (at - 2) * width, rates[who]) for k, (_, _, rates) in enumerate(groups) if who in rates]
         if there:
             _bars(axes, there, width, colour, who)
     axes.set_yscale("log")
-    axes.set_xticks(range(len(groups)), [label for label, _ in groups], fontsize=7.5, rotation=0)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=5, fontsize=9, frameon=False, labelcolor=INK)
+    axes.set_xticks(range(len(groups)), [name.replace(" ", "\n") for _, name, _ in groups], fontsize=8)
+    for model in dict.fromkeys(model for model, _, _ in groups):
+        places = [k for k, (of, _, _) in enumerate(groups) if of == model]
+        middle = (places[0] + places[-1]) / 2
+        axes.text(
+            middle, -0.17, model, fontsize=9.5, color=INK, ha="center", va="top", transform=axes.get_xaxis_transform()
+        )
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, fontsize=9, frameon=False, labelcolor=INK)
 
 
 def _bars(axes: Any, bars: Sequence[tuple[float, Found]], width: float, colour: str, label: str) -> None:

@@ -100,5 +100,5 @@ def full_plan() -> Plan:
 
 def quick_plan() -> Plan:
     """The two small models and fewer repeats: within ten minutes on two cores, Lava included."""
-    few = [replace(model, repeats=3, block_repeats=7) for model in (DIGITS, CIFAR)]
+    few = [replace(model, repeats=5, block_repeats=9) for model in (DIGITS, CIFAR)]
     return Plan(tuple(few), digits=3, job_seconds=600.0)

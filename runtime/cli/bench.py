@@ -28,7 +28,9 @@ def bench_command(
     ] = 2,
     output: Annotated[
         Path | None,
-        typer.Option(help=f"Folder for the JSON and the plot, named by the machine's processor [default: {RESULTS}]."),
+        typer.Option(
+            help=f"Folder for the JSON and the plot, named by the machine's processor; {RESULTS} where there is one."
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers to this file, too.")] = None,
 ) -> None:
@@ -40,7 +42,7 @@ def bench_command(
     blocks, unpruned over pruned (half of the tokens, static masks; a tenth of the weights); the same of the whole network stand
     beside them in `spreads`, as `…_network`.
     """
-    folder = RESULTS if output is None else output
+    folder = RESULTS if output is None and RESULTS.is_dir() else output
     _check(folder, json, threads)
     try:
         from pumice.runtime.bench.machine import file_name, machine
@@ -66,25 +68,32 @@ def bench_command(
     _write(folder, json, file_name(facts, threads) + "-quick" * quick, said)
 
 
-def _check(folder: Path, json: Path | None, threads: int) -> None:
-    """Before minutes of work: where results go exists, and there are so many processors."""
+def _check(folder: Path | None, json: Path | None, threads: int) -> None:
+    """Before minutes of work: there is a place for the results, and there are so many processors."""
     from pumice.runtime.bench.machine import usable_cpus
 
     if threads > len(usable_cpus()):
         raise InputError(f"--threads {threads}/{len(usable_cpus())} processors", "give no more than there are")
-    for place in (folder, *([json.parent] if json else [])):
+    places = [*([folder] if folder else []), *([json.parent] if json else [])]
+    if not places:
+        raise InputError(
+            f"there is no folder {RESULTS} here to write results to", "give --json FILE or --output FOLDER"
+        )
+    for place in places:
         if not place.is_dir():
             raise InputError(f"the folder {place} does not exist", "create it first, or choose another")
 
 
-def _write(folder: Path, json: Path | None, name: str, said: dict[str, Any]) -> None:
+def _write(folder: Path | None, json: Path | None, name: str, said: dict[str, Any]) -> None:
     from pumice.runtime.bench.picture import draw_bench
     from pumice.runtime.bench.text import tables
 
     out: Console = console()
-    for path in (folder / f"{name}.json", *([json] if json else [])):
-        write_json(path, said)
-    draw_bench(folder / f"{name}.png", said)
+    write_json(json, said)
+    if folder is not None:
+        write_json(folder / f"{name}.json", said)
+        draw_bench(folder / f"{name}.png", said)
     for table in tables(said):
         out.print(table)
-    out.print(f"{folder / name}.json, .png: measured in {said['took_s']:.0f} s")
+    where = f"{folder / name}.json and .png" if folder else str(json)
+    out.print(f"{where}: measured in {said['took_s']:.0f} s")

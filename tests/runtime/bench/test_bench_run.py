@@ -91,6 +91,14 @@ def test_bad_options_fail_before_anything_is_measured(
     assert error.count("\n") == 1
 
 
+def test_without_a_place_for_results_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "--threads", "1"]) == 2
+    assert "there is no folder bench/results here" in capsys.readouterr().err
+
+
 def test_a_plan_names_its_models_once() -> None:
     with pytest.raises(InputError, match="benchmark of the models"):
         Plan(())
