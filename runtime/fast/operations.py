@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
-from pumice.compiler.walk import stateless
+from pumice.compiler.walk import live_mask, stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
 from pumice.hwsim import arith
 from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, multiply_heads
@@ -89,6 +89,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _sum(batch, node, inputs)
         case i.OrPool() | i.MaxPool():
             return _pool(batch, node, inputs[0])
+        case i.LiveMask():
+            return _scored(batch, node, inputs[0])
         case i.SpikeMatmul() if _within(batch, node):
             return _matmul(batch, node, inputs)
         case _:
@@ -253,6 +255,13 @@ def _reshaped(batch: Batch, node: Node, x: Held) -> Held:
     return Held(rows, layout)
 
 
+def _scored(batch: Batch, node: i.LiveMask, x: Held) -> Held:
+    """A mask scored from counts as they lie."""
+    counts = np.moveaxis(x.layout.positions(_all_steps(batch, x)), 2, 1)
+    mask = live_mask(node, counts)
+    return held(mask[:, :, None], batch.layout(node), storage(node.out), batch.memory)
+
+
 def _product(batch: Batch, node: Node, inputs: list[Held]) -> Held:
     """A stream where its tokens are routed."""
     x, mask = inputs
@@ -294,9 +303,7 @@ def _matmul(batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Held:
     return multiplied(batch, node, inputs, node.shift, node.out.high, storage(node.out))
 
 
-def multiplied(
-    batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]
-) -> Held:
+def multiplied(batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]) -> Held:
     """A product whose sums are shifted and saturate at `most`."""
     rows, binary = batch.room(node, dtype, clear=True), all(_spikes(batch, name) for name in node.inputs)
     left, right = inputs[::-1] if node.pattern in ("scores-values", "queries-context") else inputs
