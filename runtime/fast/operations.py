@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
-from pumice.compiler.walk import stateless
+from pumice.compiler.walk import live_mask, stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
 from pumice.hwsim import arith
 from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, multiply_heads
@@ -97,6 +97,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _pool(batch, node, inputs[0])
         case i.SpikeMatmul() if batch.plan.fused.get(node.name) and not batch.counted:
             return _turned(batch, node)
+        case i.LiveMask():
+            return _scored(batch, node, inputs[0])
         case i.SpikeMatmul() if _within(batch, node):
             return _matmul(batch, node, inputs)
         case _:
@@ -259,6 +261,13 @@ def _reshaped(batch: Batch, node: Node, x: Held) -> Held:
     into = layout.positions(rows)
     into[...] = np.moveaxis(whole, 1, 2).reshape(into.shape)
     return Held(rows, layout)
+
+
+def _scored(batch: Batch, node: i.LiveMask, x: Held) -> Held:
+    """A mask scored from counts as they lie."""
+    counts = np.moveaxis(x.layout.positions(_all_steps(batch, x)), 2, 1)
+    mask = live_mask(node, counts)
+    return held(mask[:, :, None], batch.layout(node), storage(node.out), batch.memory)
 
 
 def _product(batch: Batch, node: Node, inputs: list[Held]) -> Held:
