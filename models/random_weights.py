@@ -50,6 +50,13 @@ def randomize(network: SpikingNetwork, images: Tensor, seed: int, rates: Rates) 
             module.weight.normal_(0.0, fan_in**-0.5, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
+    return settle_rates(network, images, rates, generator)
+
+
+@torch.no_grad()
+def settle_rates(network: SpikingNetwork, images: Tensor, rates: Rates, generator: torch.Generator) -> SpikingNetwork:
+    """Sets all BatchNorms anew, so that `network`, with the weights that it has, fires at `rates` on images [B, C, H, W]; returns
+    it, in eval mode. For weights that were drawn or pruned without training. generator: of the biases within a layer."""
     latest: list[Norm] = []
     handles = []
     for name, module in network.named_modules():

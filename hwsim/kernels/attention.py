@@ -16,7 +16,7 @@ WORD = 64  # lanes of a tile, and bits of a word
 GROUP = 6  # outputs of a tile
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def multiply_heads(
     left: Array,
     right: Array,
@@ -29,10 +29,10 @@ def multiply_heads(
     total: Array,
     out: Array,
 ) -> None:
-    """left @ right of every sample and head: left [T, heads * rows, samples * inner], right [T, heads * inner, samples * columns],
-    out [T, heads * rows, samples * columns]. turned: an operand that is held transposed within each head and sample. wide: lanes
-    of a sample in left and right. What is 0 in left is not visited. total [columns]: the integers that sums are made in, which
-    must hold them. Sums are shifted left, and saturate at `most`."""
+    """left @ right of every sample and head: left [T, heads * rows, samples * inner], right [T, heads * inner, samples *
+    columns], out [T, heads * rows, samples * columns]. turned: an operand that is held transposed within each head and sample.
+    wide: lanes of a sample in left and right. What is 0 in left is not visited. total [columns]: the integers that sums are made
+    in, which must hold them. Sums are shifted left, and saturate at `most`."""
     left_rows, right_rows = left.shape[1] // heads, right.shape[1] // heads
     rows, inner = (wide[0], left_rows) if turned[0] else (left_rows, wide[0])
     columns = right_rows if turned[1] else wide[1]
@@ -57,7 +57,7 @@ def multiply_heads(
                         row[n] = min(np.int64(total[n]) << shift, most)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def dot_heads(
     left: Array,
     right: Array,
@@ -98,7 +98,9 @@ def dot_heads(
                     quad_rows(start, np.uintp(places.ctypes.data), quads, np.uint8(0), into)
                     for group in range(groups):
                         at = np.uintp(weights.ctypes.data + group * quads * 24)
-                        dot_tile(into, at, quads, np.uintp(first.ctypes.data), np.uintp(sums.ctypes.data), WORD * 4)
+                        dot_tile(
+                            into, at, quads, True, np.uintp(first.ctypes.data), np.uintp(sums.ctypes.data), WORD * 4
+                        )
                         for m in range(min(GROUP, rows - group * GROUP)):
                             begin, count = sample * columns + tile * WORD, min(WORD, columns - tile * WORD)
                             row = out[t, head * rows + group * GROUP + m, begin : begin + count]
@@ -112,7 +114,7 @@ def dot_room(rows: int, inner: int, columns: int) -> int:
     return (groups * quads * 24 // WORD + 1) * WORD + quads * 4 * (tiles + 1) * WORD + GROUP * WORD * 4 + quads * 4 * 8
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _weights(x: Array, row: int, lane: int, turned: bool, rows: int, inner: int, out: Array) -> None:
     """One head of one sample as weights [groups, quads, 6, 4]."""
     for m in range(rows):
@@ -121,7 +123,7 @@ def _weights(x: Array, row: int, lane: int, turned: bool, rows: int, inner: int,
             out[m // GROUP, k // 4, m % GROUP, k % 4] = value
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _part(x: Array, row: int, lane: int, turned: bool, out: Array) -> None:
     """One head of one sample as a matrix of its own."""
     for m in range(out.shape[0]):
@@ -132,7 +134,7 @@ def _part(x: Array, row: int, lane: int, turned: bool, out: Array) -> None:
             out[m] = x[row + m, lane : lane + out.shape[1]]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def count_together(
     left: Array, right: Array, wide: int, samples: int, heads: int, shift: int, most: int, out: Array
 ) -> None:
@@ -158,7 +160,7 @@ def count_together(
                         row[n] = min(total[n] << shift, most)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _bits(row: Array, start: int, wide: int, word: int) -> int:
     """The spikes of up to 64 positions of a sample, a bit for each."""
     first = word * WORD

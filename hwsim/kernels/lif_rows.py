@@ -1,7 +1,7 @@
 """LIF neurons of a row of lanes: one channel, one timestep; `arith.lif_step` and `arith.gated_lif_step` in 32 bits.
 
-The membrane is within 24 bits, and the caller sees to it that currents are; the decay is split at 12 bits so that its products are
-too. Only hard reset and currents without memory: other neurons go through `arith`.
+The membrane is within 24 bits, and the caller sees to it that currents are; the decay is split at 12 bits so that its products
+are too. Only hard reset and currents without memory: other neurons go through `arith`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def lif_rows(
     chunks: Any,
     sums: Any,
     packed: Any,
+    skips: Any,
     membrane: Any,
     apart: Any,
     shift: Any,
@@ -43,37 +44,38 @@ def lif_rows(
     """One timestep of `rows` channels by 16 * chunks lanes, all arrays by address: sums (int32) shifted left by `shift` and bias
     [rows] (int32) are added to the decayed membranes (int32); rows of both are `apart` bytes apart. keep: 4096 - dv. Where on
     (uint8) is 0 nothing is added or sent, and the state waits, or decays if `decays`. packed: sums are of the lanes that are on
-    only. out (uint8): 1 where the membrane is above `threshold`; rows `out_apart` bytes apart. noted: 2 adds 2 where a neuron was
-    active, that is on, with an input, a bias or a membrane that is not 0; else 0."""
+    only, those of each chunk `skips` [chunks] (int64) bytes from the row's first. out (uint8): 1 where the membrane is above
+    `threshold`; rows `out_apart` bytes apart. noted: 2 adds 2 where a neuron was active, that is on, with an input, a bias or a
+    membrane that is not 0; else 0."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        spread, halving = _flag(builder, arguments[3]), builder.icmp_signed("==", arguments[8], ir.Constant(v.I32, HALF))
-        for expand in (False, True):
-            with builder.if_then(spread if expand else builder.not_(spread)):
-                with builder.if_else(halving) as (simple, general):
-                    with simple:
-                        _rows(builder, arguments, _halved, expand)
-                    with general:
-                        _rows(builder, arguments, lambda b, x: _decayed(b, x, arguments[8]), expand)
+        spread, halving = (
+            v.flag(builder, arguments[3]),
+            builder.icmp_signed("==", arguments[9], ir.Constant(v.I32, HALF)),
+        )
+        for expand, chosen in ((False, builder.not_(spread)), (True, spread)):
+            with builder.if_then(chosen), builder.if_else(halving) as (simple, general):
+                with simple:
+                    _rows(builder, arguments, _halved, expand)
+                with general:
+                    _rows(builder, arguments, lambda b, x: _decayed(b, x, arguments[9]), expand)
         return _context.get_dummy_value()
 
-    memory = (types.uintp, types.boolean, types.uintp, types.intp)
+    memory = (types.uintp, types.boolean, types.uintp, types.uintp, types.intp)
     neurons = (types.int32, types.uintp, types.int32, types.int32, types.uintp, types.boolean, types.uint8)
     return types.void(types.intp, types.intp, *memory, *neurons, types.uintp, types.intp), build
 
 
-def _flag(b: Any, value: Any) -> Any:
-    return value if value.type == v.I1 else b.trunc(value, v.I1)
-
-
 def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
-    rows, chunks, sums, _, membrane, apart, shift, bias, _, threshold, on, decays, noted, out, out_apart = arguments
-    late = _flag(b, decays)
+    rows, chunks, sums, _, skips, membrane, apart, shift, bias, _, threshold, on, decays, noted, out, out_apart = (
+        arguments
+    )
+    late = v.flag(b, decays)
 
     def body(row: Any, _: list[Any]) -> list[Any]:
         down = b.mul(row, apart)
         own = v.load(b, bias, b.shl(row, v.i64(2)), v.I32, 4)
-        places = (b.add(sums, down), b.add(membrane, down), b.add(out, b.mul(row, out_apart)))
+        places = (b.add(sums, down), skips, b.add(membrane, down), b.add(out, b.mul(row, out_apart)))
         _row(b, chunks, places, (shift, own, threshold, on, late, noted), decay, expand)
         return []
 
@@ -81,14 +83,14 @@ def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool
 
 
 def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
-    (sums, membrane, out), (shift, bias, threshold, on, late, noted) = places, numbers
+    (sums, skips, membrane, out), (shift, bias, threshold, on, late, noted) = places, numbers
     by, plus, limit = (v.splat(b, x, v.V16) for x in (shift, bias, threshold))
     silent, nothing, note = v.all_lanes(B16, 0), v.all_lanes(v.V16, 0), v.splat(b, noted, B16)
 
-    def body(step: Any, carried: list[Any]) -> list[Any]:
+    def body(step: Any, _: list[Any]) -> list[Any]:
         byte, word = b.shl(step, v.i64(4)), b.shl(step, v.i64(6))
         routed = b.icmp_unsigned("!=", v.load(b, on, byte, B16), silent)
-        current = _expanded(b, carried[0], routed) if expand else v.load(b, sums, word, v.V16, 64)
+        current = _expanded(b, sums, skips, step, routed) if expand else v.load(b, sums, word, v.V16, 64)
         before = v.load(b, membrane, word, v.V16, 64)
         idle = decay(b, before)
         after = _saturated(b, b.add(b.add(idle, b.shl(current, by)), plus))
@@ -97,19 +99,16 @@ def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, A
         v.store(b, b.select(fired, nothing, state), membrane, word, 64)
         busy = b.and_(routed, b.icmp_unsigned("!=", b.or_(b.or_(current, before), plus), nothing))
         v.store(b, b.or_(b.zext(fired, B16), b.select(busy, note, silent)), out, byte)
-        return [_advanced(b, carried[0], routed)] if expand else carried
+        return []
 
-    v.accumulate(b, chunks, [sums], body)
+    v.accumulate(b, chunks, [], body)
 
 
-def _expanded(b: Any, sums: Any, routed: Any) -> Any:
-    """The next sums in the lanes that are on."""
+def _expanded(b: Any, sums: Any, skips: Any, step: Any, routed: Any) -> Any:
+    """The sums of a chunk in the lanes that are on."""
     read = v.external(b, "llvm.masked.expandload.v16i32", v.V16, [v.I32.as_pointer(), v.M16, v.V16])
-    return b.call(read, [b.inttoptr(sums, v.I32.as_pointer()), routed, v.all_lanes(v.V16, 0)])
-
-
-def _advanced(b: Any, sums: Any, routed: Any) -> Any:
-    return b.add(sums, b.shl(b.zext(b.ctpop(b.bitcast(routed, v.I16)), v.I64), v.i64(2)))
+    place = v.at(b, sums, v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.I32)
+    return b.call(read, [place, routed, v.all_lanes(v.V16, 0)])
 
 
 def _halved(b: Any, x: Any) -> Any:

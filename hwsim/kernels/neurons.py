@@ -17,7 +17,7 @@ Array = NDArray[Any]
 LARGEST = (1 << 31) - 1  # current
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def run_lif(
     currents: Lanes, neurons: Neurons, on: Lanes, membrane: int, out: Lanes, steps: int, channels: int, lanes: int
 ) -> None:
@@ -31,10 +31,10 @@ def run_lif(
             bias = np.uintp(neurons.bias + 4 * c)
             numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
             flags = (neurons.decays, np.uint8(neurons.noted))
-            lif_rows(1, lanes // 16, sums, False, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
+            lif_rows(1, lanes // 16, sums, False, sums, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: Array) -> None:
     """How many thresholds (int64, 1/64 current units) each neuron exceeds, `arith.spike_levels`; nothing where not routed."""
     steps, channels, lanes = currents.shape
@@ -52,7 +52,7 @@ def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: 
                 into[lane] *= routed[lane]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def add_current(
     currents: Array, streams: Array, on: Array, shift: int, bias: Array, low: int, high: int, out: Array
 ) -> None:

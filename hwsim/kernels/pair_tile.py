@@ -46,7 +46,9 @@ def _build(b: Any, rows: Any, x: Any, offsets: Any, weights: Any, starts: Any, o
 
 def _output(b: Any, x: Any, offsets: Any, weights: Any, pairs: Any, out: Any) -> None:
     def body(step: Any, sums: list[Any]) -> list[Any]:
-        places = [b.zext(v.load(b, offsets, b.add(b.shl(step, v.i64(3)), v.i64(4 * k)), v.I32, 4), v.I64) for k in (0, 1)]
+        places = [
+            b.zext(v.load(b, offsets, b.add(b.shl(step, v.i64(3)), v.i64(4 * k)), v.I32, 4), v.I64) for k in (0, 1)
+        ]
         rows = [v.load(b, x, place, v.B64) for place in places]
         weight = v.splat(b, v.load(b, weights, b.shl(step, v.i64(1)), v.I16, 2), v.H32)
         return _wide(b, sums, rows, weight) if WIDE else plain_pairs(b, sums, rows, weight)
@@ -62,7 +64,7 @@ def _wide(b: Any, sums: list[Any], rows: list[Any], weight: Any) -> list[Any]:
     multiply = v.external(b, "llvm.x86.avx512.pmaddubs.w.512", v.H32, [v.B64, v.B64])
     pair = b.bitcast(weight, v.B64)
     return [
-        b.add(total, b.call(multiply, [v.shuffled(b, *rows, lanes), pair]))
+        b.add(total, b.call(multiply, [v.shuffled(b, rows[0], rows[1], lanes), pair]))
         for total, lanes in zip(sums, (LOW, HIGH), strict=True)
     ]
 
@@ -73,7 +75,7 @@ def plain_pairs(b: Any, sums: list[Any], rows: list[Any], weight: Any) -> list[A
     first, second = b.ashr(b.shl(weight, eight), eight), b.ashr(weight, eight)
     new = []
     for total, lanes in zip(sums, (LOW, HIGH), strict=True):
-        both = b.bitcast(v.shuffled(b, *rows, lanes), v.H32)
+        both = b.bitcast(v.shuffled(b, rows[0], rows[1], lanes), v.H32)
         low, high = b.and_(both, v.all_lanes(v.H32, 255)), b.lshr(both, eight)
         new.append(b.add(total, b.add(b.mul(low, first), b.mul(high, second))))
     return new

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 Size = tuple[int, int, int, int]  # rows and columns of a map; the same with its border
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def pool_rows(
     x: Array, size: Size, out: Array, made: Size, samples: int, kernel: int, stride: int, padding: int, lowest: int
 ) -> None:
@@ -35,13 +35,13 @@ def pool_rows(
                     _windows(above, kernel, stride, out[t, c, begin : begin + made[1]])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _raise(best: Array, row: Array) -> None:
     for k in range(row.shape[0]):
         best[k] = row[k] if row[k] > best[k] else best[k]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _windows(row: Array, kernel: int, stride: int, out: Array) -> None:
     """The largest value of each window of a row. A stride of 2 is said twice so that it is known when it is compiled."""
     for column in range(out.shape[0]):
@@ -58,11 +58,9 @@ def _windows(row: Array, kernel: int, stride: int, out: Array) -> None:
 
 
 @intrinsic
-def largest_bytes(
-    context: Any, x: Any, row: Any, kernel: Any, stride: Any, columns: Any, chunks: Any, out: Any
-) -> Any:
-    """The largest of each window of bytes (uint8) of kernel x kernel, rows `row` bytes apart, from address x on; windows `stride`, 1
-    or 2, apart. out: `columns` of them, in chunks of 64 / stride."""
+def largest_bytes(context: Any, x: Any, row: Any, kernel: Any, stride: Any, columns: Any, chunks: Any, out: Any) -> Any:
+    """The largest of each window of bytes (uint8) of kernel x kernel, rows `row` bytes apart, from address x on; windows
+    `stride`, 1 or 2, apart. out: `columns` of them, in chunks of 64 / stride."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         _windows_in_lanes(builder, *arguments)
@@ -104,7 +102,7 @@ def _store_first(b: Any, lanes: Any, out: Any, count: Any) -> None:
     b.call(store, [lanes, b.inttoptr(out, v.B64.as_pointer()), ir.Constant(v.I32, 1), mask])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def pool_bytes(
     x: Array, size: Size, out: Array, made: Size, samples: int, kernel: int, stride: int, padding: int
 ) -> None:

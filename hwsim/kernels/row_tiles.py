@@ -32,9 +32,11 @@ def _quads(b: Any, x: Any, rows: Any, quads: Any, flip: Any, out: Any) -> None:
     def body(step: Any, _: list[Any]) -> list[Any]:
         first = b.mul(step, v.i64(8 * QUAD))
         places = [v.load(b, rows, b.add(first, v.i64(8 * k)), v.I64, 8) for k in range(QUAD)]
+        for place in places:
+            v.prefetch(b, x, b.add(place, v.i64(v.LANES)))  # of the next tile
         a, c, d, e = (b.xor(v.load(b, x, place, v.B64), turn) for place in places)
         words = [b.bitcast(v.shuffled(b, one, two, FIRST), ir.VectorType(v.I16, 64)) for one, two in ((a, c), (d, e))]
-        quad = b.bitcast(v.shuffled(b, *words, FIRST), ir.VectorType(v.I8, 256))
+        quad = b.bitcast(v.shuffled(b, words[0], words[1], FIRST), ir.VectorType(v.I8, 256))
         v.store(b, quad, out, b.mul(step, v.i64(v.LANES * QUAD)), 64)
         return []
 
@@ -50,6 +52,7 @@ def copy_rows(context: Any, x: Any, rows: Any, count: Any, out: Any) -> Any:
 
         def body(step: Any, _: list[Any]) -> list[Any]:
             place = v.load(builder, rows, builder.mul(step, v.i64(8)), v.I64, 8)
+            v.prefetch(builder, x, builder.add(place, v.i64(v.LANES)))  # of the next tile
             v.store(builder, v.load(builder, x, place, v.B64), out, builder.mul(step, v.i64(v.LANES)), 64)
             return []
 
@@ -61,8 +64,8 @@ def copy_rows(context: Any, x: Any, rows: Any, count: Any, out: Any) -> Any:
 
 @intrinsic
 def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: Any, out_stride: Any) -> Any:
-    """Of rows [count] of 64 bytes, `stride` bytes apart, the lanes where on [64] (uint8) is not 0, one after another, at out, rows
-    `out_stride` bytes apart."""
+    """Of rows [count] of 64 bytes, `stride` bytes apart, the lanes where on [64] (uint8) is not 0, one after another, at out,
+    rows `out_stride` bytes apart."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         x, stride, count, on, out, out_stride = arguments
@@ -73,6 +76,7 @@ def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: An
 
         def body(step: Any, _: list[Any]) -> list[Any]:
             row = v.load(builder, x, builder.mul(step, stride), v.B64)
+            v.prefetch(builder, x, builder.add(builder.mul(step, stride), v.i64(v.LANES)))  # of the next tile
             builder.call(compress, [row, v.at(builder, out, builder.mul(step, out_stride), v.I8), mask])
             return []
 
@@ -83,13 +87,23 @@ def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: An
 
 
 @intrinsic
-def count_lanes(context: Any, on: Any) -> Any:
-    """How many of 64 bytes at an address are not 0."""
+def skip_lanes(context: Any, on: Any, chunks: Any, before: Any, out: Any) -> Any:
+    """Of 16 * chunks lanes where the sums of each chunk's start when only those of lanes that are on (uint8) are there, after
+    `before` others: out [chunks] (int64, bytes of int32 sums); returns how many sums there are then. All by address."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(_lane_bits(builder, arguments[0]))
+        on, chunks, before, out = arguments
+        kind = ir.VectorType(v.I8, 16)
 
-    return types.uint64(types.uintp), build
+        def body(step: Any, counted: list[Any]) -> list[Any]:
+            v.store(builder, builder.shl(counted[0], v.i64(2)), out, builder.shl(step, v.i64(3)), 8)
+            lanes = v.load(builder, on, builder.shl(step, v.i64(4)), kind)
+            bits = builder.bitcast(builder.icmp_unsigned("!=", lanes, v.all_lanes(kind, 0)), v.I16)
+            return [builder.add(counted[0], builder.zext(builder.ctpop(bits), v.I64))]
+
+        return v.accumulate(builder, chunks, [before], body)[0]
+
+    return types.intp(types.uintp, types.intp, types.intp, types.uintp), build
 
 
 def _lane_bits(b: Any, address: Any) -> Any:

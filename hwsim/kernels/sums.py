@@ -12,7 +12,7 @@ Array = NDArray[Any]
 Size = tuple[int, int, int, int]  # rows and columns of a map; the same with its border
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def add_samples(x: Array, size: Size, samples: int, events: Array, payloads: Array) -> None:
     """Adds, over samples, how many values of rows x [T, C, lanes] are not 0, and their sum, to events and payloads [T, C, P]."""
     for t in range(x.shape[0]):
@@ -27,7 +27,7 @@ def add_samples(x: Array, size: Size, samples: int, events: Array, payloads: Arr
                         payloads[t, c, p + column] += value
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def take_notes(x: Array, size: Size, samples: int, active: Array) -> None:
     """Splits spikes from the note of activity beside them (`lif_rows.noted`): rows x [T, C, lanes] keep their lowest bits;
     active [T, C, P] is given how many samples found each neuron active."""

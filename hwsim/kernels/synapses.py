@@ -16,17 +16,18 @@ from numba import njit
 from pumice.hwsim.kernels.dot_tile import dot_tile
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
-from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, count_lanes, fill_rows, quad_rows, squeeze_rows
+from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, fill_rows, quad_rows, skip_lanes, squeeze_rows
 
 TILE = 64
 GROUP = 6  # outputs at a time
+CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
 class Weights(NamedTuple):
-    """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts, bytes
-    from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32 [groups
-    * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8), offsets
-    [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
+    """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts,
+    bytes from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32
+    [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8),
+    offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
 
     dense: bool
     inputs: int
@@ -42,7 +43,7 @@ class Weights(NamedTuple):
 
 
 class Neurons(NamedTuple):
-    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]) or, where not `fires`, sums << shift as int32."""
+    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]) or, if not `fires`, sums << shift, int32."""
 
     fires: bool
     shift: int
@@ -62,16 +63,17 @@ class Lanes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums [6 * tiles
-    * 64], membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together."""
+    """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums and
+    membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together; skips [tiles * 4] (int64)."""
 
     laid: int
     tight: int
     sums: int
     membranes: int
+    skips: int
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def run_synapses(
     x: Lanes,
     w: Weights,
@@ -84,20 +86,29 @@ def run_synapses(
     tiles: int,
     s: Scratch,
 ) -> None:
-    """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those, of 1 x 1 kernels."""
+    """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those; 1 x 1 kernels."""
+    groups, sums = (w.outputs + GROUP - 1) // GROUP, GROUP * together * TILE * 4
     for tile in range(0, tiles, together):
         count, filled = min(together, tiles - tile), 0
         clear_words(np.uintp(s.membranes), w.outputs * together * TILE // 16)
         for t in range(steps):
             if t == 0 or x.step != 0 or squeeze:
                 filled = _lay_out(x, w, on, squeeze, t, tile, count, together, s)
-            for group in range((w.outputs + GROUP - 1) // GROUP):
-                for k in range(filled):
-                    _sum_tile(w, group, k, together, s)
-                _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, s)
+            chunked = w.dense and w.inputs > CHUNK
+            if chunked:
+                for begin in range(0, w.inputs, CHUNK):
+                    for group in range(groups):
+                        _sum_dense(w, group, begin, filled, together, s.sums + group * sums, s)
+            for group in range(groups):
+                at = s.sums + group * sums if chunked else s.sums
+                if not chunked and w.dense:
+                    _sum_dense(w, group, 0, filled, together, at, s)
+                elif not chunked:
+                    _sum_lists(w, group, filled, together, at, s)
+                _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, at, s)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _lay_out(
     x: Lanes, w: Weights, on: Lanes, squeeze: bool, t: int, tile: int, count: int, together: int, s: Scratch
 ) -> int:
@@ -115,33 +126,41 @@ def _lay_out(
     return count
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> int:
     """Keeps the routed lanes of some tiles; how many they are."""
     routed = 0
     for k in range(count):
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
         squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
-        routed += np.int64(count_lanes(lanes))
+        routed = int(skip_lanes(lanes, TILE // 16, routed, np.uintp(s.skips + k * TILE // 16 * 8)))
     return routed
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
-def _sum_tile(w: Weights, group: int, tile: int, together: int, s: Scratch) -> None:
-    """Sums of six outputs over a tile that is laid out."""
-    laid, sums, apart = np.uintp(s.laid + tile * w.inputs * TILE), np.uintp(s.sums + tile * TILE * 4), together * TILE * 4
+@njit(nogil=True, cache=True)
+def _sum_dense(w: Weights, group: int, begin: int, filled: int, together: int, sums: int, s: Scratch) -> None:
+    """Adds a chunk of inputs, from `begin` on, to sums of six outputs over the tiles that are laid out."""
+    quads = (min(begin + CHUNK, w.inputs) - begin) // 4
+    values, first = np.uintp(w.values + (group * w.inputs + begin) * GROUP), np.uintp(w.first + group * GROUP * 4)
+    for k in range(filled):
+        laid, into = np.uintp(s.laid + (k * w.inputs + begin) * TILE), np.uintp(sums + k * TILE * 4)
+        dot_tile(laid, values, quads, begin == 0, first, into, together * TILE * 4)
+
+
+@njit(nogil=True, cache=True)
+def _sum_lists(w: Weights, group: int, filled: int, together: int, sums: int, s: Scratch) -> None:
+    """Sums of six outputs over the tiles that are laid out, of the synapses there are."""
+    apart, width = together * TILE * 4, ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
     first = np.uintp(w.first + group * GROUP * 4)
-    if w.dense:
-        dot_tile(laid, np.uintp(w.values + group * w.inputs * GROUP), w.inputs // 4, first, sums, apart)
-        return
-    fill_rows(GROUP, TILE // 16, first, sums, apart)
-    width = ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
-    for part in range(w.lists):
-        starts = np.uintp(w.starts + part * width + group * GROUP * 8)
-        pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, sums, apart)
+    for k in range(filled):
+        laid, into = np.uintp(s.laid + k * w.inputs * TILE), np.uintp(sums + k * TILE * 4)
+        fill_rows(GROUP, TILE // 16, first, into, apart)
+        for part in range(w.lists):
+            starts = np.uintp(w.starts + part * width + group * GROUP * 8)
+            pair_tiles(GROUP, laid, np.uintp(w.offsets), np.uintp(w.values), starts, into, apart)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[misc]
+@njit(nogil=True, cache=True)
 def _finish(
     w: Weights,
     neurons: Neurons,
@@ -153,17 +172,30 @@ def _finish(
     tile: int,
     count: int,
     together: int,
+    sums: int,
     s: Scratch,
 ) -> None:
     """Neurons fire, or sums are stored."""
     channel, row, chunks = group * GROUP, together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
-    sums, shift = np.uintp(s.sums), np.int32(neurons.shift)
+    shift = np.int32(neurons.shift)
     if not neurons.fires:
-        store_rows(rows, chunks, sums, row, shift, np.uintp(into + tile * TILE * 4), out.row)
+        store_rows(rows, chunks, np.uintp(sums), row, shift, np.uintp(into + tile * TILE * 4), out.row)
         return
     membranes, bias = np.uintp(s.membranes + channel * row), np.uintp(neurons.bias + 4 * channel)
     routed = np.uintp(on.address + t * on.step + tile * TILE)
     numbers = (shift, bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
     flags = (neurons.decays, np.uint8(neurons.noted))
-    lif_rows(rows, chunks, sums, squeeze, membranes, row, *numbers, *flags, np.uintp(into + tile * TILE), out.row)
+    lif_rows(
+        rows,
+        chunks,
+        np.uintp(sums),
+        squeeze,
+        np.uintp(s.skips),
+        membranes,
+        row,
+        *numbers,
+        *flags,
+        np.uintp(into + tile * TILE),
+        out.row,
+    )

@@ -68,13 +68,22 @@ def store(builder: Any, value: Any, address: Any, offset: Any, align: int = 1) -
     builder.store(value, at(builder, address, offset, value.type)).align = align
 
 
+def prefetch(builder: Any, address: Any, offset: Any) -> None:
+    """Asks for the line `offset` bytes after an address, which will be read soon; harmless wherever that is."""
+    kind = I8.as_pointer()
+    call = external(builder, "llvm.prefetch.p0", ir.VoidType(), [kind, I32, I32, I32])
+    builder.call(call, [at(builder, address, offset, I8), *(ir.Constant(I32, number) for number in (0, 2, 1))])
+
+
 def external(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
     """An LLVM intrinsic by its name."""
     known = builder.module.globals.get(name)
     return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
 
 
-def accumulate(builder: Any, steps: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+def accumulate(
+    builder: Any, steps: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
     """A loop over `steps` (64 bits, may be 0) that carries vectors: body(step, carried) gives the next ones."""
     before = builder.block
     loop, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
@@ -91,16 +100,23 @@ def accumulate(builder: Any, steps: Any, start: Sequence[Any], body: Callable[[A
         phi.add_incoming(value, end)
     builder.cbranch(builder.icmp_signed("<", after, steps), loop, done)
     builder.position_at_end(done)
-    return [_merged(builder, first, before, last, end) for first, last in zip(start, new, strict=True)]
+    return [joined(builder, (first, before), (last, end)) for first, last in zip(start, new, strict=True)]
+
+
+def flag(builder: Any, value: Any) -> Any:
+    """A numba boolean as one bit."""
+    return value if value.type == I1 else builder.trunc(value, I1)
+
+
+def joined(builder: Any, *values: Any) -> Any:
+    """What comes from whichever block was run: pairs of value and block."""
+    phi = builder.phi(values[0][0].type)
+    for value, block in values:
+        phi.add_incoming(value, block)
+    return phi
 
 
 def _phi(builder: Any, value: Any, block: Any) -> Any:
     phi = builder.phi(value.type)
     phi.add_incoming(value, block)
-    return phi
-
-
-def _merged(builder: Any, first: Any, before: Any, last: Any, end: Any) -> Any:
-    phi = _phi(builder, first, before)
-    phi.add_incoming(last, end)
     return phi

@@ -10,6 +10,7 @@ import typer
 
 from pumice import __version__
 from pumice.errors import PumiceError
+from pumice.runtime.cli.bench import bench_command
 from pumice.runtime.cli.compile import compile_command
 from pumice.runtime.cli.convert import convert_command
 from pumice.runtime.cli.demo import demo_command
@@ -50,6 +51,7 @@ def build() -> typer.Typer:
     app.command("inspect")(inspect_command)
     app.command("explain")(explain_command)
     app.command("energy")(energy_command)
+    app.command("bench")(bench_command)
     app.callback()(_root)
     return app
 

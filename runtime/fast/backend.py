@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -34,8 +35,8 @@ BYTES = 1 << 26  # values of a batch, if all were kept: fewer samples of a large
 
 @dataclass(frozen=True)
 class Fast:
-    """counts=False skips the accounting. threads: how many, 0 for one on each core. progress: told samples done and in all. clock:
-    told what each node takes, by the threads. plans: of the graphs that it has run, by their identity."""
+    """counts=False skips the accounting. threads: how many, 0 for one on each core. progress: told samples done and in all.
+    clock: told what each node takes, by the threads. plans: of the graphs that it has run, by their identity."""
 
     counts: bool = True
     threads: int = 0
@@ -60,9 +61,7 @@ class Fast:
             self.progress(sum(len(part.outputs) for part in parts), len(inputs))
         return replace(joined(parts), counts=counter.table() if counter else None)
 
-    def _batches(
-        self, graph: Graph, inputs: NDArray[Any], schedule: Bools | None, record: bool
-    ) -> Iterator[Ran]:
+    def _batches(self, graph: Graph, inputs: NDArray[Any], schedule: Bools | None, record: bool) -> Iterator[Ran]:
         """Batches in their order; each thread has memory of its own."""
         threads = self.threads or threads_allowed()
         plan, names = self._plan(graph), wanted(graph) if self.counts else None
@@ -106,12 +105,13 @@ def cut(samples: int, most: int, threads: int) -> list[slice]:
     parts = max(-(-samples // most), min(threads, samples))
     parts = min(samples, -(-parts // threads) * threads)
     edges = [samples * k // parts for k in range(parts + 1)]
-    return [slice(begin, end) for begin, end in zip(edges, edges[1:], strict=False)]
+    return [slice(begin, end) for begin, end in pairwise(edges)]
 
 
 def threads_allowed() -> int:
     """The cores that this process may use; fewer where OMP_NUM_THREADS says so, as for other numerical libraries."""
-    cores, said = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, max(1, int(said))) if said.isdigit() else cores
 
 
@@ -119,5 +119,3 @@ def batch_size(plan: Plan) -> int:
     """How many samples a thread computes at once."""
     values = plan.graph.timesteps * sum(prod(node.out.shape) for node in plan.graph.nodes.values())
     return max(1, min(BATCH, BYTES // max(values, 1)))
-
-

@@ -28,7 +28,7 @@ class Memory:
         memory = self._buffer(size + 2 * (slack + ALIGNMENT))
         start = slack + -(memory.ctypes.data + slack) % ALIGNMENT
         memory[start - slack : start] = 0
-        made = memory[start : start + size].view(dtype).reshape(shape)
+        made: NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
         if clear:
             made[...] = 0
         return made

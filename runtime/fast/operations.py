@@ -17,7 +17,7 @@ from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, 
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import GROUP, TILE, Lanes, Neurons, Scratch, Weights, run_synapses
+from pumice.hwsim.kernels.synapses import TILE, Lanes, Neurons, Scratch, Weights, run_synapses
 from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan
@@ -47,6 +47,11 @@ class Batch:
     def steps(self) -> int:
         return self.plan.graph.timesteps
 
+    def later(self, name: str) -> bool:
+        """Whether a node is computed with its only reader. Counts need both products of attention by themselves."""
+        product = isinstance(self.plan.graph.nodes[name], i.SpikeMatmul)
+        return name in self.plan.fused.values() and not (product and self.counted)
+
     def layout(self, node: Node) -> Layout:
         """Where a node's values are."""
         shape = (1, *node.out.shape) if node.out.dtype == "mask" else node.out.shape
@@ -68,11 +73,11 @@ def run_node(batch: Batch, node: Node) -> Held | None:
     """A node's values; None for synapses that are computed with their neurons."""
     inputs = [batch.values[name] for name in node.inputs if name in batch.values]
     match node:
-        case i.Synapse() if node.name in batch.plan.fused.values():
+        case i.Synapse() | i.SpikeMatmul() if batch.later(node.name):
             return None
         case i.IntLif() if node.name in batch.plan.fused:
             return _fused(batch, node)
-        case i.IntLif() if node.name in batch.plan.kernels and inputs[0].rows.dtype == np.int32:
+        case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.dtype == np.int32:
             return _lif(batch, node, inputs)
         case i.Synapse() if node.name in batch.plan.synapses:
             return _currents(batch, node, inputs[0])
@@ -90,6 +95,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _sum(batch, node, inputs)
         case i.OrPool() | i.MaxPool():
             return _pool(batch, node, inputs[0])
+        case i.SpikeMatmul() if batch.plan.fused.get(node.name) and not batch.counted:
+            return _turned(batch, node)
         case i.SpikeMatmul() if _within(batch, node):
             return _matmul(batch, node, inputs)
         case _:
@@ -99,13 +106,14 @@ def run_node(batch: Batch, node: Node) -> Held | None:
 def _as_arrays(batch: Batch, node: Node) -> Held:
     """By the reference's own functions."""
     dense = [batch.dense(name) for name in node.inputs]
+    active: Ints | None = None
     if isinstance(node, i.IntLif | i.Programmable):
         value, active, _ = run_stateful(node, dense, begin(node, dense[0][0]), batch.counted)
     else:
         value = stateless(node, dense, batch.plan.graph, batch.samples, batch.schedule)
-        counts = batch.counted and isinstance(node, i.Levels | i.Membrane)
-        active = active_neurons(node, dense, value) if counts and isinstance(node, i.Levels | i.Membrane) else None
-    if batch.counted and isinstance(node, i.IntLif | i.Programmable | i.Levels | i.Membrane) and active is not None:
+    if batch.counted and isinstance(node, i.Levels | i.Membrane):
+        active = active_neurons(node, dense, value)
+    if batch.counted and active is not None:
         batch.active[node.name] = active.reshape(*active.shape[:2], -1)
     whole = value[:, :, None] if node.out.dtype == "mask" else value
     return held(whole, batch.layout(node), storage(node.out), batch.memory)
@@ -120,7 +128,7 @@ def _fused(batch: Batch, node: i.IntLif) -> Held:
     on = _on(batch, node)
     share = float(on.mean()) if node.gate_state != "" and len(synapse.out.shape) == 2 else 1.0
     together = max(2, min(MOST_TOGETHER, round(1 / max(share, 0.01)))) if share < SQUEEZED else 0
-    bias = _biases(node)
+    bias = batch.plan.biases[node.name]
     _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, together, out)
     return _noted(batch, node, out)
 
@@ -152,9 +160,10 @@ def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, 
     )
     laid = batch.memory.array((together * inputs * TILE,), np.uint8)
     packed = batch.memory.array((together * inputs * TILE if squeezed else 1,), np.uint8)
-    sums = batch.memory.array((GROUP * together * TILE,), np.int32)
+    sums = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
-    scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes)))
+    skips = batch.memory.array((together * TILE // 16,), np.int64)
+    scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes, skips)))
     tiles = x.rows.shape[2] // TILE
     gate = (_gate(on), squeezed > 0, together)
     run_synapses(lanes_of(x.rows), weights, neurons, *gate, lanes_of(out), batch.steps, tiles, scratch)
@@ -167,11 +176,6 @@ def lanes_of(rows: Array) -> Lanes:
 
 def _gate(on: Array) -> Lanes:
     return Lanes(on.ctypes.data, on.strides[0] if len(on) > 1 else 0, 0)
-
-
-def _biases(node: i.IntLif) -> Array:
-    """[C] in int32."""
-    return np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
 
 
 def _neurons(node: i.IntLif, bias: Array, doubled: int, noted: bool) -> Neurons:
@@ -191,7 +195,7 @@ def _on(batch: Batch, node: Node) -> Array:
 
 def _lif(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
     out = batch.room(node, np.uint8)
-    membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), _biases(node), _on(batch, node)
+    membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), batch.plan.biases[node.name], _on(batch, node)
     neurons = _neurons(node, bias, 0, batch.counted)
     sizes = (batch.steps, out.shape[1], out.shape[2])
     run_lif(lanes_of(inputs[0].rows), neurons, _gate(on), membrane.ctypes.data, lanes_of(out), *sizes)
@@ -298,9 +302,23 @@ def _matmul(batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Held:
     return multiplied(batch, node, inputs, node.shift, node.out.high, storage(node.out))
 
 
-def multiplied(
-    batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]
-) -> Held:
+def _turned(batch: Batch, node: i.SpikeMatmul) -> Held:
+    """Scores times values as queries times context, which is the same sums in another order."""
+    scores = batch.plan.graph.nodes[batch.plan.fused[node.name]]
+    query, key, value = (batch.values[name] for name in (*scores.inputs, node.inputs[1]))
+    inner, width = (x.layout.shape[0] // node.heads for x in (key, value))
+    layout = Layout(batch.samples, (inner * node.heads, width))
+    context = rows_of(layout, batch.steps, np.uint8, batch.memory, clear=True)
+    sizes = (batch.samples, node.heads, 0, (1 << 31) - 1)
+    count_together(_all_steps(batch, key), _all_steps(batch, value), key.layout.grid[1], *sizes, context)
+    rows, wide = batch.room(node, clear=True), (width, query.layout.grid[1])
+    room = batch.memory.array((dot_room(width, inner, wide[1]),), np.uint8)
+    sizes = (batch.samples, node.heads, node.shift, min(node.out.high, (1 << 31) - 1))
+    dot_heads(context, _all_steps(batch, query), (True, False), wide, *sizes, room, rows)
+    return Held(rows, batch.layout(node))
+
+
+def multiplied(batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]) -> Held:
     """A product whose sums are shifted and saturate at `most`."""
     rows, binary = batch.room(node, dtype, clear=True), all(_spikes(batch, name) for name in node.inputs)
     left, right = inputs[::-1] if node.pattern in ("scores-values", "queries-context") else inputs

@@ -15,19 +15,20 @@ from pumice.hwsim import arith
 from pumice.runtime.fast.synapse_plan import SynapsePlan, plan_synapse
 
 Ints = NDArray[np.int64]
+BYTE = 127  # the most that a count of tokens may be to be a weight
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """border: columns and rows between maps. synapses: those that kernels compute. fused: of a layer of neurons, the synapse
-    that is computed with it. kernels: LIF layers that kernels compute. last: after which node each value is not needed any
-    more."""
+    that is computed with it; of the second product of attention, the first where (q kᵀ) v may be computed as q (kᵀ v). biases:
+    of LIF layers that kernels compute, [C]. last: after which node each value is not needed any more."""
 
     graph: Graph
     border: int
     synapses: Mapping[str, SynapsePlan]
     fused: Mapping[str, str]
-    kernels: frozenset[str]
+    biases: Mapping[str, NDArray[np.int32]]
     last: Mapping[str, str]
 
     def reads(self, node: Node) -> tuple[str, ...]:
@@ -44,19 +45,41 @@ def read_by(node: Node, graph: Graph, fused: Mapping[str, str]) -> tuple[str, ..
 def plan_of(graph: Graph) -> Plan:
     """The plan of a balanced graph without cycles."""
     border = max((_border(node) for node in graph.nodes.values()), default=0)
-    synapses = {}
+    synapses: dict[str, SynapsePlan] = {}
     for node in graph.nodes.values():
         if isinstance(node, i.Synapse):
             made = plan_synapse(node, graph.nodes[node.inputs[0]].out, border)
             synapses |= {node.name: made} if made else {}
     readers = graph.consumers()
-    kernels = frozenset(node.name for node in graph.nodes.values() if _plain(node, graph))
+    biases = {
+        node.name: _biases(node) for node in graph.nodes.values() if isinstance(node, i.IntLif) and _plain(node, graph)
+    }
     fused = {
         name: source
-        for name in kernels
+        for name in biases
         if (source := graph.nodes[name].inputs[0]) in synapses and sole(source, readers) is graph.nodes[name]
     }
-    return Plan(graph, border, synapses, fused, kernels, _last(graph, fused))
+    fused |= {node.name: node.inputs[0] for node in graph.nodes.values() if _turnable(node, graph)}
+    return Plan(graph, border, synapses, fused, biases, _last(graph, fused))
+
+
+def _biases(node: i.IntLif) -> NDArray[np.int32]:
+    return np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
+
+
+def _turnable(node: Node, graph: Graph) -> bool:
+    """Whether a product of scores and values is the same integers, and fewer operations, as queries times context: the scores
+    are of spikes, exact, and nobody else reads them."""
+    if not isinstance(node, i.SpikeMatmul) or node.pattern != "scores-values":
+        return False
+    scores, values = (graph.nodes[name] for name in node.inputs)
+    if not isinstance(scores, i.SpikeMatmul) or scores.shift or sole(scores.name, graph.consumers()) is not node:
+        return False
+    operands = [graph.nodes[name].out for name in scores.inputs]
+    binary = all((out.low, out.high) == (0, 1) for out in (*operands, values.out))
+    tokens, inner, width = operands[0].shape[1], operands[0].shape[0] // scores.heads, values.out.shape[0] // node.heads
+    exact = i.largest_sum(scores, *operands) <= scores.out.high and tokens <= BYTE
+    return binary and exact and inner * width <= 2 * tokens * tokens
 
 
 def has_cycles(graph: Graph) -> bool:
@@ -81,7 +104,7 @@ def _plain(node: Node, graph: Graph) -> bool:
 
 
 def _last(graph: Graph, fused: Mapping[str, str]) -> dict[str, str]:
-    last = {}
+    last: dict[str, str] = {}
     for node in graph.nodes.values():
-        last |= {name: node.name for name in (node.name, *read_by(node, graph, fused))}
+        last |= dict.fromkeys((node.name, *read_by(node, graph, fused)), node.name)
     return last

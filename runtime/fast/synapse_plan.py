@@ -70,7 +70,7 @@ def _bytes(weight: Ints) -> tuple[NDArray[np.int8] | None, int]:
     """Weights as int8 and how often they were halved for it, where that is exact."""
     halved = weight
     for shift in (0, 1):
-        if -128 <= halved.min(initial=0) and halved.max(initial=0) <= 127:
+        if halved.min(initial=0) >= -128 and halved.max(initial=0) <= 127:
             return halved.astype(np.int8), shift
         if (halved & 1).any():
             return None, 0

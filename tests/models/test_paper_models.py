@@ -10,7 +10,7 @@ from torch import Tensor
 from pumice.errors import InputError
 from pumice.models.network import SpikingNetwork
 from pumice.models.paper_models import PAPER_MODELS, paper_model, paper_model_names, paper_samples, random_images
-from pumice.models.random_weights import Rates, randomize
+from pumice.models.random_weights import Rates, randomize, settle_rates
 from pumice.models.tracing import recorded_spikes
 
 # Millions of parameters of the official code's networks.
@@ -47,6 +47,16 @@ def test_the_rates_of_single_layers_can_be_chosen() -> None:
     rates = rates_of(network, family.images(8))
     assert all(0.4 < rate < 0.6 for name, rate in rates.items() if name.endswith("k_lif"))
     assert all(0.1 < rate < 0.3 for name, rate in rates.items() if name.endswith("q_lif"))
+
+
+def test_given_weights_are_kept_when_rates_are_settled() -> None:
+    family = FAMILIES["spikformer"]
+    network, images = family.build(), family.images(8)
+    weights = {name: w.clone() for name, w in network.named_parameters() if w.ndim > 1}
+    settle_rates(network, images, Rates(usual=0.3), torch.Generator().manual_seed(0))
+    assert all(torch.equal(network.get_parameter(name), weight) for name, weight in weights.items())
+    fed = [rate for name, rate in rates_of(network, images).items() if not name.endswith("attn_lif")]
+    assert fed == pytest.approx([0.3] * len(fed), abs=0.1)
 
 
 def test_a_seed_makes_one_network() -> None:
