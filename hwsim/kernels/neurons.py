@@ -14,6 +14,7 @@ from pumice.hwsim.kernels.row_tiles import clear_words
 from pumice.hwsim.kernels.synapses import Lanes, Neurons
 
 Array = NDArray[Any]
+LARGEST = (1 << 31) - 1  # current
 
 
 @njit(nogil=True, cache=True)
@@ -44,9 +45,9 @@ def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: 
             into[:] = 0
             for k in range(thresholds.shape[0]):
                 # (a << 6) + bias > threshold, in whole currents
-                least = np.int32((thresholds[k] - bias[c]) >> MEMBRANE_SHIFT)
+                least = min(max((thresholds[k] - bias[c]) >> MEMBRANE_SHIFT, -LARGEST - 1), LARGEST)
                 for lane in range(lanes):
-                    into[lane] += row[lane] > least
+                    into[lane] += row[lane] > np.int32(least)
             for lane in range(lanes):
                 into[lane] *= routed[lane]
 
@@ -55,7 +56,7 @@ def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: 
 def add_current(
     currents: Array, streams: Array, on: Array, shift: int, bias: Array, low: int, high: int, out: Array
 ) -> None:
-    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams (int64)."""
+    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams (integers)."""
     steps, channels, lanes = currents.shape
     half = 1 << (-shift - 1) if shift < 0 else 0
     for t in range(steps):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import config
+from numba.core.codegen import get_host_cpu_features
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 LANES = 64  # lanes of a tile
@@ -21,8 +22,10 @@ M16 = ir.VectorType(I1, 16)
 
 
 def has_feature(name: str) -> bool:
-    """Whether this machine's processor has an instruction set, by LLVM's name for it."""
-    return bool(llvm.get_host_cpu_features().get(name, False))
+    """Whether the processor that numba compiles for has an instruction set, by LLVM's name for it: this machine's, unless
+    NUMBA_CPU_FEATURES, NUMBA_CPU_NAME=generic or NUMBA_ENABLE_AVX=0 say else."""
+    said = config.CPU_FEATURES
+    return f"+{name}" in (get_host_cpu_features() if said is None else said).split(",")
 
 
 def i64(value: int) -> ir.Constant:
