@@ -1,11 +1,16 @@
-"""Memory of the `fast` backend in which whatever has not been written is garbage."""
+"""Memory of the `fast` backend that shows what reads what it must not."""
 
 from __future__ import annotations
+
+import ctypes
+import mmap
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.runtime.fast.memory import Memory
+
+PAGE = mmap.PAGESIZE
 
 
 class DirtyMemory(Memory):
@@ -15,3 +20,13 @@ class DirtyMemory(Memory):
         buffer = super()._buffer(size)
         buffer[:] = 0xA7
         return buffer
+
+
+class FencedMemory(Memory):
+    """Whoever reads or writes behind a buffer ends the process. Nothing is used twice."""
+
+    def _buffer(self, size: int) -> NDArray[np.uint8]:
+        whole = -(-size // PAGE) * PAGE
+        pages = np.frombuffer(mmap.mmap(-1, whole + PAGE), np.uint8)
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(pages.ctypes.data + whole), PAGE, 0) == 0
+        return pages[whole - size : whole]
