@@ -19,7 +19,7 @@ from pumice.compiler.ir import Graph, Node, of_feedback
 from pumice.compiler.loops import parts, past, runs_at_once
 from pumice.compiler.walk_neurons import State, active_neurons, begin, run_memoryless, run_readout, run_stateful
 from pumice.hwsim import arith
-from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
+from pumice.hwsim.scoring import sample_masks
 
 Ints = NDArray[np.int64]
 See = Callable[[Node, Ints], None]
@@ -161,12 +161,16 @@ def stateless(node: Node, inputs: list[Ints], graph: Graph, samples: int, schedu
             assert schedule is not None
             return schedule[:, :, node.block, : node.out.shape[0]].astype(np.int64)
         case i.LiveMask():
-            scores = sample_scores(inputs[0].reshape(*inputs[0].shape[:3], *node.grid), node.criterion, node.block)
-            return keep_top(scores, tokens_kept(node.retention, *node.grid, node.criterion.rule)).astype(np.int64)
+            return live_mask(node, inputs[0]).astype(np.int64)
         case i.Readout():
             return run_readout(node, inputs[0])
         case _:
             raise TypeError(f"no integer meaning for {type(node).__name__}")
+
+
+def live_mask(node: i.LiveMask, x: NDArray[Any]) -> NDArray[np.bool_]:
+    """The mask [T, B, N] scored from counts [T, B, C, N], integers of any width."""
+    return sample_masks(x.reshape(*x.shape[:3], *node.grid), node.criterion, node.retention, node.block)
 
 
 def batch_size(graph: Graph) -> int:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pumice.hwsim.integer_sums import channel_dot, channels_first, difference, window_sum
+
 Floats = NDArray[np.float64]
 Rule = Literal["irtop-paper", "irtop-official", "firing-rate", "random"]
 OFFICIAL_EPS = 1e-6  # the official cosine's guard against norms of zero
@@ -82,25 +84,25 @@ def step_scores(x: NDArray[Any], previous: NDArray[Any] | None, criterion: Crite
 
     Raises ValueError for a rule that needs the whole sample (see `Criterion.causal`).
     """
-    x = np.asarray(x, np.float64)
-    if criterion.rule == "firing-rate":
-        return _flat(x.sum(axis=1))
     if criterion.rule == "random":
         return _random_scores(x, criterion, block, step)
     if criterion.rule == "irtop-official":
         raise ValueError("irtop-official averages over all timesteps, so it has no score at one step")
+    now = channels_first(x)
+    if criterion.rule == "firing-rate":
+        return _flat(now.sum(axis=0).astype(np.float64))
+    spatial = _normalised(_spatial_paper(now, criterion))
     if previous is None and criterion.first_step == "spatial":
-        return _normalised(_spatial_paper(x, criterion))
-    spatial = _normalised(_spatial_paper(x, criterion))
-    temporal = _normalised(_temporal_paper(x, previous))
+        return spatial
+    temporal = _normalised(_temporal_paper(now, None if previous is None else channels_first(previous)))
     return 2 * criterion.alpha * spatial + 2 * (1 - criterion.alpha) * temporal
 
 
 def sample_scores(x: NDArray[Any], criterion: Criterion, block: int) -> Floats:
     """Scores of a whole sample. x: spike counts [T, B, C, H, W]; returns [T, B, N], equal over T if masks are shared."""
-    x = np.asarray(x, np.float64)
     if criterion.rule == "irtop-official":
-        return np.broadcast_to(_official(x, criterion), (x.shape[0], x.shape[1], x.shape[3] * x.shape[4]))
+        scores = _official(np.asarray(x, np.float64), criterion)
+        return np.broadcast_to(scores, (x.shape[0], x.shape[1], x.shape[3] * x.shape[4]))
     steps = [step_scores(x[t], x[t - 1] if t else None, criterion, block, t) for t in range(x.shape[0])]
     scores = np.stack(steps)
     if criterion.per_step:
@@ -122,7 +124,7 @@ def official_spatial(x: NDArray[Any], window: int) -> Floats:
     """
     x = np.asarray(x, np.float64)
     totals = _ordered_sum(x, 1)
-    around = _window_sum(totals, window) / window**2
+    around = window_sum(totals, window) / window**2
     norms = np.maximum(np.sqrt(_ordered_sum(x * x, 1)), OFFICIAL_EPS)
     norms_around = np.maximum(np.abs(around) * math.sqrt(x.shape[1]), OFFICIAL_EPS)
     return _softmax(-_flat(totals * around / (norms * norms_around)))
@@ -171,32 +173,24 @@ def _normalised(scores: Floats) -> Floats:
     return np.divide(scores, total, out=np.zeros_like(scores), where=total > 0)
 
 
-def _window_sum(x: Floats, window: int) -> Floats:
-    """Sum over the window around each position, positions outside the map left out. x: [..., H, W]."""
-    pad = window // 2
-    padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(pad, pad), (pad, pad)])
-    height, width = x.shape[-2:]
-    shifts = [(i, j) for i in range(window) for j in range(window)]
-    total = np.sum([padded[..., i : i + height, j : j + width] for i, j in shifts], axis=0, dtype=np.float64)
-    return np.asarray(total)
-
-
-def _spatial_paper(x: Floats, criterion: Criterion) -> Floats:
-    """1 - cos(token, mean of its window), Eq. 10. The mean's divisor cancels in the cosine, so integer sums do."""
-    neighbours = _window_sum(x, criterion.window)
-    dot = (x * neighbours).sum(axis=1)
-    norms = np.sqrt((x * x).sum(axis=1)) * np.sqrt((neighbours * neighbours).sum(axis=1))
+def _spatial_paper(x: NDArray[Any], criterion: Criterion) -> Floats:
+    """1 - cos(token, mean of its window), Eq. 10, of x [C, B, H, W]. The mean's divisor cancels in the cosine, so integer sums
+    do."""
+    around = window_sum(x, criterion.window)
+    dot = channel_dot(x, around)
+    norms = np.sqrt(channel_dot(x, x)) * np.sqrt(channel_dot(around, around))
     cosine = np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
     return _flat(np.where(norms > 0, np.maximum(1.0 - cosine, 0.0), criterion.silent))
 
 
-def _temporal_paper(x: Floats, previous: NDArray[Any] | None) -> Floats:
-    """Norm over channels of the change since the last step, or of the token itself at the first (Eq. 12)."""
-    change = x if previous is None else x - np.asarray(previous, np.float64)
-    return _flat(np.sqrt((change * change).sum(axis=1)))
+def _temporal_paper(x: NDArray[Any], previous: NDArray[Any] | None) -> Floats:
+    """Norm over channels of the change since the last step, or of the token itself at the first (Eq. 12). x: [C, B, H, W]."""
+    if previous is not None:
+        x = difference(x, previous)
+    return _flat(np.sqrt(channel_dot(x, x)))
 
 
-def _random_scores(x: Floats, criterion: Criterion, block: int, step: int) -> Floats:
+def _random_scores(x: NDArray[Any], criterion: Criterion, block: int, step: int) -> Floats:
     rng = np.random.default_rng([criterion.seed, block, step if criterion.per_step else 0])
     return np.broadcast_to(rng.random(x.shape[2] * x.shape[3]), (x.shape[0], x.shape[2] * x.shape[3]))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
-from pumice.compiler.walk import stateless
+from pumice.compiler.walk import live_mask, stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
 from pumice.hwsim import arith
 from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, multiply_heads
@@ -77,13 +77,13 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return None
         case i.IntLif() if node.name in batch.plan.fused:
             return _fused(batch, node)
-        case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.dtype == np.int32:
+        case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.itemsize <= 4:
             return _lif(batch, node, inputs)
         case i.Synapse() if node.name in batch.plan.synapses:
             return _currents(batch, node, inputs[0])
         case i.Levels() if inputs[0].rows.dtype == np.int32:
             return _levels(batch, node, inputs[0])
-        case i.Membrane() if inputs[0].rows.dtype == np.int32:
+        case i.Membrane() if inputs[0].rows.dtype == np.int32 and all(x.rows.itemsize <= 2 for x in inputs[1:]):
             return _membrane(batch, node, inputs)
         case i.Delay() | i.OneToOne():
             return inputs[0]
@@ -93,10 +93,14 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _product(batch, node, inputs)
         case i.Sum() | i.Currents():
             return _sum(batch, node, inputs)
+        case i.SpikeAnd():
+            return _gated(batch, node, *inputs)
         case i.OrPool() | i.MaxPool():
             return _pool(batch, node, inputs[0])
         case i.SpikeMatmul() if batch.plan.fused.get(node.name) and not batch.counted:
             return _turned(batch, node)
+        case i.LiveMask():
+            return _scored(batch, node, inputs[0])
         case i.SpikeMatmul() if _within(batch, node):
             return _matmul(batch, node, inputs)
         case _:
@@ -197,9 +201,18 @@ def _lif(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
     out = batch.room(node, np.uint8)
     membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), batch.plan.biases[node.name], _on(batch, node)
     neurons = _neurons(node, bias, 0, batch.counted)
-    sizes = (batch.steps, out.shape[1], out.shape[2])
-    run_lif(lanes_of(inputs[0].rows), neurons, _gate(on), membrane.ctypes.data, lanes_of(out), *sizes)
+    currents, sizes = _words(batch, inputs[0]), (batch.steps, out.shape[1], out.shape[2])
+    run_lif(lanes_of(currents), neurons, _gate(on), membrane.ctypes.data, lanes_of(out), *sizes)
     return _noted(batch, node, out)
+
+
+def _words(batch: Batch, x: Held) -> Array:
+    """Rows in int32."""
+    if x.rows.dtype == np.int32:
+        return x.rows
+    rows = rows_of(x.layout, len(x.rows), np.int32, batch.memory)
+    rows[...] = x.rows
+    return rows
 
 
 def _all_steps(batch: Batch, x: Held) -> Array:
@@ -230,15 +243,23 @@ def _levels(batch: Batch, node: i.Levels, x: Held) -> Held:
 
 def _membrane(batch: Batch, node: i.Membrane, inputs: list[Held]) -> Held:
     out, currents = batch.room(node), _all_steps(batch, inputs[0])
-    streams = np.zeros(currents.shape, np.int64)
-    for x in inputs[1 : 1 + len(node.streams)]:
-        streams += x.rows
+    streams = _streams(batch, node, inputs[1 : 1 + len(node.streams)])
     bias = np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]))
     add_current(currents, streams, _on(batch, node), node.shift, bias, node.out.low, node.out.high, out)
     layout = batch.layout(node)
     if layout.border:
         out *= layout.valid.astype(out.dtype)
     return _counted(batch, node, Held(out, layout))
+
+
+def _streams(batch: Batch, node: i.Membrane, streams: list[Held]) -> Array:
+    """What passes through neurons, added up in int32, [T, C, lanes]."""
+    if len(streams) == 1 and len(streams[0].rows) == batch.steps:
+        return streams[0].rows
+    total = batch.room(node, np.int32, clear=True)
+    for x in streams:
+        np.add(total, x.rows, out=total)
+    return total
 
 
 def _counted(batch: Batch, node: i.Levels | i.Membrane, value: Held) -> Held:
@@ -261,6 +282,13 @@ def _reshaped(batch: Batch, node: Node, x: Held) -> Held:
     return Held(rows, layout)
 
 
+def _scored(batch: Batch, node: i.LiveMask, x: Held) -> Held:
+    """A mask scored from counts as they lie."""
+    counts = np.moveaxis(x.layout.positions(_all_steps(batch, x)), 2, 1)
+    mask = live_mask(node, counts)
+    return held(mask[:, :, None], batch.layout(node), storage(node.out), batch.memory)
+
+
 def _product(batch: Batch, node: Node, inputs: list[Held]) -> Held:
     """A stream where its tokens are routed."""
     x, mask = inputs
@@ -278,6 +306,18 @@ def _sum(batch: Batch, node: Node, inputs: list[Held]) -> Held:
     for x in others[1:]:
         np.add(rows, x.rows, out=rows, casting="unsafe", dtype=rows.dtype)
     return Held(rows, batch.layout(node))
+
+
+def _gated(batch: Batch, node: Node, gate: Held, x: Held) -> Held:
+    """x where its gate spikes; a gate of one position rules all of a sample's."""
+    made = Held(batch.room(node, clear=True), batch.layout(node))
+    spikes, gates, out = (value.layout.positions(value.rows) for value in (x, gate, made))
+    groups = gates.shape[1]
+    split = (groups, out.shape[1] // groups, *out.shape[2:])
+    np.bitwise_and(
+        spikes.reshape(len(spikes), *split), gates[:, :, None], out=out.reshape(batch.steps, *split), casting="unsafe"
+    )
+    return made
 
 
 def _pool(batch: Batch, node: i.OrPool | i.MaxPool, x: Held) -> Held:

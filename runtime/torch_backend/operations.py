@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph
+from pumice.compiler.walk import live_mask as score
 from pumice.hwsim.arith import MEMBRANE_SHIFT
-from pumice.hwsim.scoring import keep_top, sample_scores, tokens_kept
 from pumice.runtime.torch_backend.neurons import saturate, shifted
 from pumice.runtime.torch_backend.values import exact_float, magnitude, over_samples
 
@@ -128,10 +128,8 @@ def static_mask(node: i.StaticMask, samples: int, device: torch.device) -> Tenso
 def live_mask(node: i.LiveMask, x: Tensor) -> Tensor:
     """The mask [T, B, N] scored from x [T, B, C, N], on the CPU: norms, cosines and their order in the one function that every
     executor shares. A GPU adds reals up in another order, and one bit more or less can route another token."""
-    values = x.to(torch.int64).contiguous().cpu().numpy()
-    scores = sample_scores(values.reshape(*values.shape[:3], *node.grid), node.criterion, node.block)
-    kept = keep_top(scores, tokens_kept(node.retention, *node.grid, node.criterion.rule))
-    return torch.from_numpy(kept.astype(np.uint8)).to(x.device)
+    counts = x.movedim(2, 1).contiguous().cpu().numpy()  # as they are scored, for a GPU is quicker at it
+    return torch.from_numpy(score(node, np.moveaxis(counts, 1, 2)).astype(np.uint8)).to(x.device)
 
 
 def busy(node: i.Levels | i.Membrane, device: torch.device) -> Callable[[list[Tensor], Tensor], Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,46 @@ def test_paper_score_equals_equations_10_to_13_written_as_loops() -> None:
             temporal[token] = np.linalg.norm(here - x[t - 1, 0, :, h, w]) if t else np.linalg.norm(here)
         wanted = spatial / spatial.sum() + temporal / temporal.sum()
         np.testing.assert_allclose(sample_scores(x, Criterion(), 0)[t, 0], wanted, rtol=1e-12)
+
+
+def plain_scores(x: NDArray[np.float64], previous: NDArray[np.float64] | None, window: int) -> NDArray[np.float64]:
+    """The paper's score of one step, in float64 throughout. x, previous: [B, C, H, W]; returns [B, N]."""
+    pad, (height, width) = window // 2, x.shape[-2:]
+    padded = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
+    around = sum(padded[..., i : i + height, j : j + width] for i in range(window) for j in range(window))
+    norms = np.sqrt((x * x).sum(axis=1)) * np.sqrt((around * around).sum(axis=1))
+    cosine = np.divide((x * around).sum(axis=1), norms, out=np.zeros_like(norms), where=norms > 0)
+    change = x if previous is None else x - previous
+    parts = np.where(norms > 0, np.maximum(1 - cosine, 0.0), 0.0), np.sqrt((change * change).sum(axis=1))
+    flat = [part.reshape(len(x), -1) for part in parts]
+    totals = [np.cumsum(part, axis=-1)[..., -1:] for part in flat]
+    spatial, temporal = (np.divide(p, s, out=np.zeros_like(p), where=s > 0) for p, s in zip(flat, totals, strict=True))
+    return np.asarray(spatial + temporal)
+
+
+@given(
+    shape=st.tuples(*(st.integers(1, most) for most in (3, 3, 70, 6, 6))),
+    largest=st.sampled_from([0, 1, 2, 4, 28, 29, 85, 255, 256, 1 << 15, 1 << 20]),
+    dtype=st.sampled_from([np.bool_, np.uint8, np.int8, np.uint16, np.int32, np.int64, np.float32, np.float64]),
+    signed=st.booleans(),
+    window=st.sampled_from([1, 3, 5, 9]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=150, deadline=None)
+def test_scores_are_those_of_float64_to_the_last_bit(
+    shape: tuple[int, ...], largest: int, dtype: type[Any], signed: bool, window: int, seed: int
+) -> None:
+    top = largest if dtype in (np.float32, np.float64, np.bool_) else min(largest, np.iinfo(dtype).max)
+    low = -top if signed and np.dtype(dtype).kind in "if" else 0
+    rng = np.random.default_rng(seed)
+    x = (rng.integers(low, top + 1, shape) * rng.binomial(1, 0.5, shape)).astype(dtype)
+    x.reshape(-1)[-1] = top  # the widest sums that there may be
+    as_float = x.astype(np.float64)
+    for laid in (x, np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 2, 1)), 1, 2)):
+        scores = sample_scores(laid, Criterion(window=window), 0)
+        for t in range(len(x)):
+            wanted = plain_scores(as_float[t], as_float[t - 1] if t else None, window)
+            assert scores[t].tobytes() == wanted.tobytes()
 
 
 def test_official_spatial_score_sees_only_the_sign_of_its_neighbours() -> None:
