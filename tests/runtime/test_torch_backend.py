@@ -1,4 +1,4 @@
-"""The torch backend gives what `reference` gives, to the last bit: results, recorded layers, masks and counts."""
+"""What the torch backend alone has: devices, memory, torch's own settings. `test_exact_backends` has the networks."""
 
 from __future__ import annotations
 
@@ -12,46 +12,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cycle_networks import NETWORKS, meaning_of
-from cycle_networks import compiled as compiled_cycle
-from cycle_networks import spikes as cycle_spikes
-from general_networks import GENERAL, LEAKS, READ_OUTS, RESETS, STEPS, if_reading, mapped, network
-from general_networks import compiled as compiled_general
-from general_networks import spikes as general_spikes
-from hypothesis import HealthCheck, Phase, given, settings
+from backend_runs import DEVICES, assert_equal_to_reference
 from mapped import on_cores
 from networks import TinySpikformer, images
-from random_graphs import RandomGraph, random_graphs
-from small_graphs import chain
-from stream_networks import every_node, on_cores_of
+from one_node import SAMPLES, STEPS, graph_of, of
+from stream_networks import every_node
 from stream_networks import samples as stream_samples
 from stream_networks import schedule as stream_schedule
-from torch_networks import TINY
-from torch_runs import DEVICES, assert_equal_to_reference
 
+from pumice.compiler import int_nodes as i
 from pumice.compiler.artifact import write_artifact
-from pumice.compiler.importing.readings import reading
-from pumice.compiler.options import CompileOptions
-from pumice.compiler.pipeline import compile_nir
 from pumice.compiler.program import Program
-from pumice.errors import InputError, PumiceError, RunError
-from pumice.hwsim.scoring import Criterion
+from pumice.compiler.walk import stateless
+from pumice.errors import InputError, RunError
 from pumice.hwsim.spec import load_chip
-from pumice.models.checkpoints import zoo_names
-from pumice.models.nir.export import to_nir
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli import main
-from pumice.runtime.model_sources import network_and_samples
 from pumice.runtime.reference import Reference
-from pumice.runtime.torch_backend import batches, synapses
+from pumice.runtime.torch_backend import batches, neurons, synapses
 from pumice.runtime.torch_backend.backend import TorchBackend
 from pumice.runtime.torch_backend.devices import exact_products, is_out_of_memory
 from pumice.runtime.torch_backend.network import load
+from pumice.runtime.torch_backend.values import to_device
 from pumice.runtime.torch_backend.walk import Walk
 
-BY_SEED = settings(
-    deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
 LIVE = TinySpikformer(pool=True, size=6, retention=0.6)
 
 
@@ -60,103 +44,20 @@ def device(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("order", ["scores", "context"])
-@pytest.mark.parametrize("masks", ["live", "static", "off"])
-def test_a_spikformer(compiled: Callable[..., Program], masks: str, order: str, device: str) -> None:
-    program = compiled(LIVE, masks=masks, attention_order=order)
-    run = assert_equal_to_reference(program, images(LIVE, 11), device, batch=4)
-    assert all(spikes.any() for spikes in run.spikes.values())
-
-
 @cache
 def streams() -> Program:
     return every_node()
 
 
-@pytest.mark.parametrize("neurons", [0, 50])
-def test_streams_levels_products_gates_pools_and_given_masks(neurons: int, device: str) -> None:
-    program = on_cores_of(streams(), neurons) if neurons else streams()
-    run = assert_equal_to_reference(program, stream_samples(7), device, stream_schedule(7), batch=3)
-    assert run.counts is not None
-    assert run.counts.total("weighted") > 0
-
-
-@pytest.mark.parametrize("family", TINY)
-def test_every_family(family: str, device: str) -> None:
-    tiny = TINY[family]
-    model = tiny.model()
-    if tiny.blocks:
-        model.pruning = tiny.pruning(Criterion(alpha=1.0), "decay")
-    options = CompileOptions(masks="live" if tiny.blocks else "static")
-    program = compile_nir(to_nir(model), tiny.samples(8, seed=3), load_chip("loihi2"), options)
-    run = assert_equal_to_reference(program, tiny.samples(3), device)
-    assert len(np.unique(run.outputs, axis=0)) > 1
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_cycles_and_delays(name: str, device: str) -> None:
-    program = compiled_cycle(NETWORKS[name], meaning_of())
-    run = assert_equal_to_reference(program, cycle_spikes(NETWORKS[name], 5, 3), device, batch=3)
-    assert any(spikes.any() for spikes in run.spikes.values())
-
-
-@pytest.mark.parametrize("comparator", [">", ">="])
-@pytest.mark.parametrize(("reset", "reset_at"), RESETS)
-def test_every_reset(reset: str, reset_at: str, comparator: str, device: str) -> None:
-    program = compiled_general(network(), if_reading(reset, reset_at, comparator), (6,))
-    run = assert_equal_to_reference(program, general_spikes((30, STEPS, 6), 2), device)
-    assert run.spikes["m"].any()
-
-
-@pytest.mark.parametrize("kind", [*GENERAL, *LEAKS, *READ_OUTS])
-def test_neurons_that_a_plain_lif_is_not(kind: str, device: str) -> None:
-    node, options = GENERAL.get(kind, (LEAKS.get(kind, READ_OUTS.get(kind)), {}))
-    layers: dict[str, Any] = {"a": mapped(np.random.default_rng(3), 5, 6)} | ({} if node is None else {"n": node})
-    meaning = reading("nir", **({"if_gain": "one"} | options))
-    program = compiled_general(chain((6,), (5,), **layers), meaning, (6,))
-    run = assert_equal_to_reference(program, general_spikes((30, STEPS, 6), 2), device)
-    assert run.outputs.any()
-
-
-def test_random_graphs_of_all_primitives(device: str) -> None:
-    kinds: set[str] = set()
-
-    @settings(BY_SEED, max_examples=60)
-    @given(random_graphs())
-    def check(case: RandomGraph) -> None:
-        options, chip = CompileOptions(reading=case.reading), load_chip("loihi2")
-        try:
-            program = compile_nir(case.graph, case.samples(4, 5, seed=0), chip, options)
-        except PumiceError:
-            return
-        assert_equal_to_reference(program, case.samples(3, 5, seed=1), device)
-        kinds.update(type(node).__name__ for node in program.graph.nodes.values())
-
-    check()
-    assert kinds >= {"Programmable", "IntLif", "Membrane", "Currents", "Past", "Feedback", "Synapse"}
-
-
-def zoo_program(name: str) -> tuple[Program, Any]:
-    source = network_and_samples(name)
-    options = CompileOptions(masks="static" if name.startswith("sparse") else "live")
-    return compile_nir(source.network, source.samples[:8], load_chip("loihi2"), options), source.samples
-
-
-@pytest.mark.parametrize("name", zoo_names())
-def test_every_model_of_the_zoo(name: str, device: str) -> None:
-    program, x = zoo_program(name)
-    assert_equal_to_reference(program, x[:3], device)
-
-
 def test_windows_of_a_convolution_come_in_any_portions(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setattr(synapses, "PATCH_BYTES", {"cpu": 1, "cuda": 1})
-    assert_equal_to_reference(streams(), stream_samples(5), device, stream_schedule(5))
+    assert_equal_to_reference(streams(), stream_samples(5), TorchBackend(device), stream_schedule(5))
 
 
 def test_a_batch_beyond_memory_is_halved_until_it_fits(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     walked: list[int] = []
     monkeypatch.setattr("pumice.runtime.torch_backend.prepared.Walk", short_of_memory(3, walked))
-    assert_equal_to_reference(streams(), stream_samples(7), device, stream_schedule(7), batch=7)
+    assert_equal_to_reference(streams(), stream_samples(7), TorchBackend(device, batch=7), stream_schedule(7))
     assert walked == [7, 3, 3, 1]
 
 
@@ -209,11 +110,43 @@ def test_what_the_caller_allows_torch_to_round_changes_nothing_and_is_restored(d
     try:
         torch.set_float32_matmul_precision("medium")
         with torch.autocast(device, dtype=torch.bfloat16):
-            assert_equal_to_reference(streams(), stream_samples(2), device, stream_schedule(2))
+            assert_equal_to_reference(streams(), stream_samples(2), TorchBackend(device), stream_schedule(2))
             assert torch.is_autocast_enabled() if device == "cuda" else torch.is_autocast_cpu_enabled()
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_a_sample_that_stands_still_is_multiplied_once_and_right(device: str) -> None:
+    rng = np.random.default_rng(0)
+    node = i.Synapse(
+        "n",
+        ("x",),
+        of((4, 6, 6), -99999, 99999, "current"),
+        "n",
+        rng.integers(-9, 9, (4, 3, 3, 3)),
+        (1, 1),
+        (1, 1),
+        1.0,
+    )
+    graph = graph_of(node, of((3, 6, 6), -128, 127))
+    x = np.broadcast_to(rng.integers(-128, 128, (SAMPLES, 3, 6, 6)), (STEPS, SAMPLES, 3, 6, 6))
+    with exact_products(torch.device(device)):
+        given_x = to_device(x, torch.int8, torch.device(device))
+        found = load(graph, torch.device(device)).operations["n"]([given_x])
+    assert given_x.stride(0) == found.stride(0) == 0
+    assert np.array_equal(found.cpu().numpy(), stateless(node, [x], graph, SAMPLES, None))
+
+
+def test_lif_of_the_usual_decay_are_kept_in_float32(device: str) -> None:
+    """The properties of `test_exact_operations` cover both types only if both are taken."""
+    types = {}
+    for dv in (2048, 1365):
+        node = i.IntLif("n", ("x",), of((4, 5), 0, 1), "n", 100, dv, np.zeros(4, np.int64), 0, 1.0)
+        cell = load(graph_of(node, of((4, 5), -300, 300, "current")), torch.device(device)).cells["n"]
+        assert isinstance(cell, neurons.Lif)
+        types[dv] = cell.bias.dtype
+    assert types == {2048: torch.float32, 1365: torch.float64}
 
 
 def test_products_are_exact_up_to_the_bound(device: str) -> None:

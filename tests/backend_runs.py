@@ -1,4 +1,4 @@
-"""The torch backend beside `reference`: everything that a run gives has to be equal."""
+"""The quick backends beside `reference`: everything that a run gives has to be equal."""
 
 from __future__ import annotations
 
@@ -12,20 +12,32 @@ from numpy.typing import NDArray
 
 from pumice.compiler.program import Program
 from pumice.hwsim.counters import COUNT_FIELDS, CountTable
+from pumice.runtime.fast.backend import Fast
 from pumice.runtime.reference import Reference
-from pumice.runtime.result import RunResult
+from pumice.runtime.result import Backend, RunResult
 from pumice.runtime.torch_backend.backend import TorchBackend
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 DEVICES = ("cpu", pytest.param("cuda", marks=NO_GPU))
+ENGINES = ("fast", "torch-cpu", pytest.param("torch-cuda", marks=NO_GPU))
+
+
+def backend_of(engine: str, batch: int = 0) -> Backend:
+    """A backend of `ENGINES`. batch: samples at once on torch; `fast` cuts them for two threads."""
+    return Fast(threads=2) if engine == "fast" else TorchBackend(engine.removeprefix("torch-"), batch=batch)
 
 
 def assert_equal_to_reference(
-    program: Program, x: NDArray[Any], device: str, masks: NDArray[np.bool_] | None = None, batch: int = 0
+    program: Program, x: NDArray[Any], backend: Backend, masks: NDArray[np.bool_] | None = None
 ) -> RunResult:
     """Outputs, logits, every recorded array, masks, named outputs and all counts, bit for bit; returns the reference's run."""
     reference = Reference().run(program, x, masks, record=True)
-    found = TorchBackend(device, batch=batch).run(program, x, masks, record=True)
+    assert_same_run(backend.run(program, x, masks, record=True), reference)
+    return reference
+
+
+def assert_same_run(found: RunResult, reference: RunResult) -> None:
+    """See `assert_equal_to_reference`."""
     for one, other in [(found.outputs, reference.outputs), (found.logits, reference.logits)]:
         assert_same_array(one, other, "outputs")
     for kind in ("spikes", "masks", "named"):
@@ -34,7 +46,6 @@ def assert_equal_to_reference(
         for name in other:
             assert_same_array(one[name], other[name], name)
     assert_same_counts(found.counts, reference.counts)
-    return reference
 
 
 def assert_same_array(one: NDArray[Any], other: NDArray[Any], what: str) -> None:

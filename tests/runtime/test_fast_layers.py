@@ -1,0 +1,102 @@
+"""A layer of synapses with its LIF neurons in one kernel: dense, in lists, squeezed, at every edge of its maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from fused import Layer, layer
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from one_node import of
+
+from pumice.compiler.ir import TensorType
+
+SEEDS = st.integers(0, 2**32 - 1)
+OFTEN = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+RANGES = st.sampled_from([(0, 1), (0, 4), (0, 127), (0, 128), (0, 129), (0, 255), (-128, 127), (-1, 1), (-1, 255), (0, 300)])
+KERNELS = st.sampled_from([(1, 1), (3, 3), (5, 5), (1, 3), (5, 1), (3, 7), (2, 2), (4, 3)])
+WEIGHTS = st.sampled_from([(-127, 127, 1), (-128, 127, 2), (-128, 127, 1), (-255, 255, 1), (-255, 255, 4)])
+
+
+def weights(rng: np.random.Generator, shape: tuple[int, ...], kind: tuple[int, int, int]) -> NDArray[np.int64]:
+    """From low to high, times a factor; all there, a few, or none."""
+    low, high, factor = kind
+    ends = rng.choice([low, high, 0], shape)
+    values = np.where(rng.random(shape) < rng.choice([0.0, 1.0]), ends, rng.integers(low, high + 1, shape)) * factor
+    return np.asarray(np.where(rng.random(shape) < rng.choice([0.0, 0.1, 1.0], p=[0.1, 0.45, 0.45]), values, 0))
+
+
+def check(made: Layer, seen: Counter[str] | None = None) -> None:
+    batch = made.batch()
+    (wanted, busy), (found, active) = made.by_walk(), made.by_fast(batch)
+    assert np.array_equal(found, wanted)
+    assert busy is not None
+    assert active is not None
+    assert np.array_equal(active.reshape(busy.shape), busy)
+    plan = batch.plan.synapses.get("s")
+    kind = "none" if plan is None else "dense" if plan.dense else "lists"
+    if seen is not None:
+        seen.update([kind, "halved" if plan and plan.shift else "", "flipped" if plan and plan.flip else ""])
+        seen["several lists"] += plan is not None and not plan.dense and len(plan.lists) > 1
+
+
+def test_maps() -> None:
+    """First and last pixels of first and last images, odd extents, kernels that are even, wide or larger than the map."""
+    seen: Counter[str] = Counter()
+
+    @settings(OFTEN, derandomize=True, phases=[Phase.generate])
+    @given(SEEDS, KERNELS, RANGES, WEIGHTS, st.tuples(st.integers(2, 9), st.integers(3, 9)), st.integers(1, 5))
+    def often(seed: int, kernel: Any, span: Any, kind: Any, extent: tuple[int, int], samples: int) -> None:
+        rng = np.random.default_rng(seed)
+        channels, outputs, steps = (int(n) for n in rng.integers((1, 1, 1), (8, 9, 4)))
+        weight = weights(rng, (outputs, channels, *kernel), kind)
+        source = of((channels, *extent), *span)
+        check(layer(rng, source, weight, samples, steps, changes=int(rng.integers(0, 2))), seen)
+
+    often()
+    assert min(seen[kind] for kind in ("none", "dense", "lists", "halved", "flipped")) > 2, seen
+
+
+def test_tokens() -> None:
+    """Every token routed, some, or none; token counts that fill no tile, and several."""
+    seen: Counter[str] = Counter()
+
+    @settings(OFTEN, derandomize=True, phases=[Phase.generate])
+    @given(
+        SEEDS,
+        RANGES,
+        WEIGHTS,
+        st.sampled_from([1, 2, 9, 63, 64, 65, 196]),
+        st.integers(1, 5),
+        st.sampled_from(["", "hold", "decay"]),
+        st.sampled_from([0.0, 0.05, 0.3, 0.5, 0.74, 0.76, 1.0]),
+    )
+    def often(seed: int, span: Any, kind: Any, tokens: int, samples: int, gate: str, share: float) -> None:
+        rng = np.random.default_rng(seed)
+        channels, outputs, steps = (int(n) for n in rng.integers((1, 1, 1), (40, 14, 4)))
+        weight = weights(rng, (outputs, channels, 1, 1), kind)
+        changes = int(rng.integers(0, 2))
+        check(layer(rng, of((channels, tokens), *span), weight, samples, steps, gate, share, changes), seen)
+
+    often()
+    assert min(seen[kind] for kind in ("none", "dense", "lists", "halved", "flipped")) > 2, seen
+
+
+@pytest.mark.parametrize("gate", ["", "hold"])
+def test_more_synapses_than_one_list_holds(gate: str) -> None:
+    rng, seen = np.random.default_rng(0), Counter[str]()
+    for seed in range(6):
+        weight = np.where(rng.random((8, 600, 1, 1)) < 0.15, rng.choice([-128, 127], (8, 600, 1, 1)), 0)
+        weight[seed] = np.abs(weight[seed]).clip(0, 127)  # an output whose sums are as large as can be
+        check(layer(rng, of((600, 17), 0, 128), weight, 2, 2, gate), seen)
+    assert seen["several lists"] == 6
+
+
+def test_synapses_of_a_layer_without_synapses_are_silent() -> None:
+    source: TensorType = of((5, 70), 0, 1)
+    check(layer(np.random.default_rng(0), source, np.zeros((7, 5, 1, 1), np.int64), 3, 3, "decay"))
+    check(layer(np.random.default_rng(1), of((5, 4, 4), -3, 3), np.zeros((7, 5, 3, 3), np.int64), 3, 3))
