@@ -38,6 +38,7 @@ def lif_rows(
     on: Any,
     decays: Any,
     noted: Any,
+    tight: Any,
     out: Any,
     out_apart: Any,
 ) -> Any:
@@ -46,7 +47,7 @@ def lif_rows(
     (uint8) is 0 nothing is added or sent, and the state waits, or decays if `decays`. packed: sums are of the lanes that are on
     only, those of each chunk `skips` [chunks] (int64) bytes from the row's first. out (uint8): 1 where the membrane is above
     `threshold`; rows `out_apart` bytes apart. noted: 2 adds 2 where a neuron was active, that is on, with an input, a bias or a
-    membrane that is not 0; else 0."""
+    membrane that is not 0; else 0. tight: out, too, is of the lanes that are on only."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         spread, halving = (
@@ -62,28 +63,36 @@ def lif_rows(
         return _context.get_dummy_value()
 
     memory = (types.uintp, types.boolean, types.uintp, types.uintp, types.intp)
-    neurons = (types.int32, types.uintp, types.int32, types.int32, types.uintp, types.boolean, types.uint8)
+    neurons = (
+        types.int32,
+        types.uintp,
+        types.int32,
+        types.int32,
+        types.uintp,
+        types.boolean,
+        types.uint8,
+        types.boolean,
+    )
     return types.void(types.intp, types.intp, *memory, *neurons, types.uintp, types.intp), build
 
 
 def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
-    rows, chunks, sums, _, skips, membrane, apart, shift, bias, _, threshold, on, decays, noted, out, out_apart = (
-        arguments
-    )
-    late = v.flag(b, decays)
+    rows, chunks, sums, _, skips, membrane, apart, shift, bias, _, threshold, on, *flags, out, out_apart = arguments
+    decays, noted, tight = flags
+    late, pushed = v.flag(b, decays), v.flag(b, tight)
 
     def body(row: Any, _: list[Any]) -> list[Any]:
         down = b.mul(row, apart)
         own = v.load(b, bias, b.shl(row, v.i64(2)), v.I32, 4)
         places = (b.add(sums, down), skips, b.add(membrane, down), b.add(out, b.mul(row, out_apart)))
-        _row(b, chunks, places, (shift, own, threshold, on, late, noted), decay, expand)
+        _row(b, chunks, places, (shift, own, threshold, on, late, noted, pushed), decay, expand)
         return []
 
     v.accumulate(b, rows, [], body)
 
 
 def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
-    (sums, skips, membrane, out), (shift, bias, threshold, on, late, noted) = places, numbers
+    (sums, skips, membrane, out), (shift, bias, threshold, on, late, noted, tight) = places, numbers
     by, plus, limit = (v.splat(b, x, v.V16) for x in (shift, bias, threshold))
     silent, nothing, note = v.all_lanes(B16, 0), v.all_lanes(v.V16, 0), v.splat(b, noted, B16)
 
@@ -98,7 +107,12 @@ def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, A
         state = b.select(routed, after, b.select(late, idle, before))
         v.store(b, b.select(fired, nothing, state), membrane, word, 64)
         busy = b.and_(routed, b.icmp_unsigned("!=", b.or_(b.or_(current, before), plus), nothing))
-        v.store(b, b.or_(b.zext(fired, B16), b.select(busy, note, silent)), out, byte)
+        sent = b.or_(b.zext(fired, B16), b.select(busy, note, silent))
+        with b.if_else(tight) as (pushed, whole):
+            with pushed:
+                _push(b, sent, routed, b.add(out, b.lshr(v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.i64(2))))
+            with whole:
+                v.store(b, sent, out, byte)
         return []
 
     v.accumulate(b, chunks, [], body)
@@ -109,6 +123,13 @@ def _expanded(b: Any, sums: Any, skips: Any, step: Any, routed: Any) -> Any:
     read = v.external(b, "llvm.masked.expandload.v16i32", v.V16, [v.I32.as_pointer(), v.M16, v.V16])
     place = v.at(b, sums, v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.I32)
     return b.call(read, [place, routed, v.all_lanes(v.V16, 0)])
+
+
+def _push(b: Any, sent: Any, routed: Any, out: Any) -> None:
+    """Stores the lanes that are on, one after another."""
+    name = "llvm.masked.compressstore.v16i8"
+    store = v.external(b, name, ir.VoidType(), [B16, v.I8.as_pointer(), v.M16])
+    b.call(store, [sent, b.inttoptr(out, v.I8.as_pointer()), routed])
 
 
 def _halved(b: Any, x: Any) -> Any:

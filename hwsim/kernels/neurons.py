@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.arith import MEMBRANE_SHIFT
 from pumice.hwsim.kernels.lif_rows import lif_rows
-from pumice.hwsim.kernels.row_tiles import clear_words
+from pumice.hwsim.kernels.row_tiles import clear_words, skip_lanes, spread_rows
 from pumice.hwsim.kernels.synapses import Lanes, Neurons
 
 Array = NDArray[Any]
@@ -19,19 +19,41 @@ LARGEST = (1 << 31) - 1  # current
 
 @njit(nogil=True, cache=True)
 def run_lif(
-    currents: Lanes, neurons: Neurons, on: Lanes, membrane: int, out: Lanes, steps: int, channels: int, lanes: int
+    currents: Lanes,
+    neurons: Neurons,
+    on: Lanes,
+    packed: bool,
+    membrane: int,
+    skips: int,
+    out: Lanes,
+    steps: int,
+    channels: int,
+    lanes: int,
 ) -> None:
-    """LIF neurons, channel by channel. currents: int32; on: which lanes are routed (uint8); membrane: address of [lanes] (int32);
-    out: uint8."""
+    """LIF neurons, channel by channel. currents: int32; on: which lanes are routed (uint8); packed: currents and out are of those
+    only. membrane: address of [lanes] (int32); skips: of [T, lanes / 16] (int64); out: uint8."""
+    chunks = lanes // 16
+    for t in range(steps):
+        skip_lanes(np.uintp(on.address + t * on.step), chunks, 0, np.uintp(skips + t * chunks * 8))
     for c in range(channels):
-        clear_words(np.uintp(membrane), lanes // 16)
+        clear_words(np.uintp(membrane), chunks)
         for t in range(steps):
             sums = np.uintp(currents.address + t * currents.step + c * currents.row)
             routed, spikes = np.uintp(on.address + t * on.step), np.uintp(out.address + t * out.step + c * out.row)
-            bias = np.uintp(neurons.bias + 4 * c)
+            bias, before = np.uintp(neurons.bias + 4 * c), np.uintp(skips + t * chunks * 8)
             numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-            flags = (neurons.decays, np.uint8(neurons.noted))
-            lif_rows(1, lanes // 16, sums, False, sums, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
+            flags = (neurons.decays, np.uint8(neurons.noted), packed)
+            lif_rows(1, chunks, sums, packed, before, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
+
+
+@njit(nogil=True, cache=True)
+def unpack_rows(x: Lanes, on: Lanes, skips: int, out: Lanes, steps: int, channels: int, lanes: int) -> None:
+    """Bytes of the routed lanes where their lanes are, 0 elsewhere. skips: address of [lanes / 16] (int64)."""
+    for t in range(steps):
+        routed, before = np.uintp(on.address + t * on.step), np.uintp(skips)
+        skip_lanes(routed, lanes // 16, 0, before)
+        source, target = np.uintp(x.address + t * x.step), np.uintp(out.address + t * out.step)
+        spread_rows(source, x.row, channels, routed, lanes // 16, before, target, out.row)
 
 
 @njit(nogil=True, cache=True)
@@ -56,7 +78,7 @@ def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: 
 def add_current(
     currents: Array, streams: Array, on: Array, shift: int, bias: Array, low: int, high: int, out: Array
 ) -> None:
-    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams (integers)."""
+    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams."""
     steps, channels, lanes = currents.shape
     half = 1 << (-shift - 1) if shift < 0 else 0
     for t in range(steps):

@@ -172,3 +172,47 @@ def count_common(context: Any, a: Any, b: Any) -> Any:
         return builder.ctpop(builder.and_(*arguments))
 
     return types.uint64(types.uint64, types.uint64), build
+
+
+@intrinsic
+def word_at(context: Any, address: Any) -> Any:
+    """The 64-bit integer at an address."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return v.load(builder, arguments[0], 0, v.I64, 8)
+
+    return types.int64(types.uintp), build
+
+
+@intrinsic
+def spread_rows(
+    context: Any, x: Any, stride: Any, count: Any, on: Any, chunks: Any, skips: Any, out: Any, out_stride: Any
+) -> Any:
+    """The opposite of `squeeze_rows` for rows of 16 * chunks lanes: rows [count] of bytes at x go where on (uint8) is not 0, the
+    first of each chunk from skips [chunks] (int64, 4 bytes a lane: `skip_lanes`); elsewhere out is 0."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        x, stride, count, on, chunks, skips, out, out_stride = arguments
+        kind, bits = ir.VectorType(v.I8, 16), ir.VectorType(v.I1, 16)
+        read = v.external(builder, "llvm.masked.expandload.v16i8", kind, [v.I8.as_pointer(), bits, kind])
+
+        def row(at: Any, _: list[Any]) -> list[Any]:
+            source, target = builder.add(x, builder.mul(at, stride)), builder.add(out, builder.mul(at, out_stride))
+
+            def chunk(step: Any, _: list[Any]) -> list[Any]:
+                lanes = builder.shl(step, v.i64(4))
+                routed = builder.icmp_unsigned("!=", v.load(builder, on, lanes, kind), v.all_lanes(kind, 0))
+                first = builder.lshr(v.load(builder, skips, builder.shl(step, v.i64(3)), v.I64, 8), v.i64(2))
+                value = builder.call(read, [v.at(builder, source, first, v.I8), routed, v.all_lanes(kind, 0)])
+                v.store(builder, value, target, lanes)
+                return []
+
+            v.accumulate(builder, chunks, [], chunk)
+            return []
+
+        v.accumulate(builder, count, [], row)
+        return _context.get_dummy_value()
+
+    return types.void(
+        types.uintp, types.intp, types.intp, types.uintp, types.intp, types.uintp, types.uintp, types.intp
+    ), build

@@ -16,7 +16,15 @@ from numba import njit
 from pumice.hwsim.kernels.dot_tile import dot_tile
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
-from pumice.hwsim.kernels.row_tiles import clear_words, copy_rows, fill_rows, quad_rows, skip_lanes, squeeze_rows
+from pumice.hwsim.kernels.row_tiles import (
+    clear_words,
+    copy_rows,
+    fill_rows,
+    quad_rows,
+    skip_lanes,
+    squeeze_rows,
+    word_at,
+)
 
 TILE = 64
 GROUP = 6  # outputs at a time
@@ -62,6 +70,19 @@ class Lanes(NamedTuple):
     row: int
 
 
+class Routing(NamedTuple):
+    """Which lanes a layer computes. on: those that are routed (uint8). together: tiles at a time. squeeze: sum only routed lanes,
+    of 1 x 1 kernels. packed: the input's rows hold no others; tight: nor do the output's. before: address of how many lanes are
+    routed before each tile (int64 [T, tiles + 1]), for these two."""
+
+    on: Lanes
+    together: int
+    squeeze: bool
+    packed: bool
+    tight: bool
+    before: int
+
+
 class Scratch(NamedTuple):
     """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums and
     membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together; skips [tiles * 4] (int64)."""
@@ -78,22 +99,21 @@ def run_synapses(
     x: Lanes,
     w: Weights,
     neurons: Neurons,
-    on: Lanes,
-    squeeze: bool,
-    together: int,
+    r: Routing,
     out: Lanes,
     steps: int,
     tiles: int,
     s: Scratch,
 ) -> None:
-    """All tiles of a layer, `together` at a time. on: which lanes are routed (uint8). squeeze: sum only those; 1 x 1 kernels."""
+    """All tiles of a layer."""
+    together = r.together
     groups, sums = (w.outputs + GROUP - 1) // GROUP, GROUP * together * TILE * 4
     for tile in range(0, tiles, together):
         count, filled = min(together, tiles - tile), 0
         clear_words(np.uintp(s.membranes), w.outputs * together * TILE // 16)
         for t in range(steps):
-            if t == 0 or x.step != 0 or squeeze:
-                filled = _lay_out(x, w, on, squeeze, t, tile, count, together, s)
+            if t == 0 or x.step != 0 or r.squeeze:
+                filled = _lay_out(x, w, r, t, tile, tiles, count, s)
             chunked = w.dense and w.inputs > CHUNK
             if chunked:
                 for begin in range(0, w.inputs, CHUNK):
@@ -105,18 +125,22 @@ def run_synapses(
                     _sum_dense(w, group, 0, filled, together, at, s)
                 elif not chunked:
                     _sum_lists(w, group, filled, together, at, s)
-                _finish(w, neurons, on, squeeze, out, group, t, tile, count, together, at, s)
+                _finish(w, neurons, r, out, group, t, tile, tiles, count, at, s)
 
 
 @njit(nogil=True, cache=True)
-def _lay_out(
-    x: Lanes, w: Weights, on: Lanes, squeeze: bool, t: int, tile: int, count: int, together: int, s: Scratch
-) -> int:
+def _lay_out(x: Lanes, w: Weights, r: Routing, t: int, tile: int, tiles: int, count: int, s: Scratch) -> int:
     """Lays out the rows of some tiles; how many tiles they fill."""
     start, rows = x.address + t * x.step + tile * TILE, w.rows
-    if squeeze:
-        routed = _squeeze(start, x.row, w.inputs, on.address + t * on.step + tile * TILE, count, together, s)
-        start, rows, count = s.tight, w.tight, (routed + TILE - 1) // TILE
+    if r.squeeze:
+        on = r.on.address + t * r.on.step + tile * TILE
+        routed = int(skip_lanes(np.uintp(on), count * TILE // 16, 0, np.uintp(s.skips)))
+        if r.packed:
+            start = x.address + t * x.step + _before(r, t, tile, tiles)
+        else:
+            _squeeze(start, x.row, w.inputs, on, count, r.together, s)
+            start, rows = s.tight, w.tight
+        count = (routed + TILE - 1) // TILE
     for k in range(count):
         into = np.uintp(s.laid + k * w.inputs * TILE)
         if w.dense:
@@ -127,14 +151,18 @@ def _lay_out(
 
 
 @njit(nogil=True, cache=True)
-def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> int:
-    """Keeps the routed lanes of some tiles; how many they are."""
-    routed = 0
+def _before(r: Routing, t: int, tile: int, tiles: int) -> int:
+    """How many lanes are routed before a tile."""
+    return int(word_at(np.uintp(r.before + (t * (tiles + 1) + tile) * 8)))
+
+
+@njit(nogil=True, cache=True)
+def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> None:
+    """Keeps the routed lanes of some tiles."""
     for k in range(count):
+        routed = int(word_at(np.uintp(s.skips + k * TILE // 16 * 8))) // 4
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
         squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
-        routed = int(skip_lanes(lanes, TILE // 16, routed, np.uintp(s.skips + k * TILE // 16 * 8)))
-    return routed
 
 
 @njit(nogil=True, cache=True)
@@ -164,38 +192,27 @@ def _sum_lists(w: Weights, group: int, filled: int, together: int, sums: int, s:
 def _finish(
     w: Weights,
     neurons: Neurons,
-    on: Lanes,
-    squeeze: bool,
+    r: Routing,
     out: Lanes,
     group: int,
     t: int,
     tile: int,
+    tiles: int,
     count: int,
-    together: int,
     sums: int,
     s: Scratch,
 ) -> None:
     """Neurons fire, or sums are stored."""
-    channel, row, chunks = group * GROUP, together * TILE * 4, count * TILE // 16
+    channel, row, chunks = group * GROUP, r.together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
     shift = np.int32(neurons.shift)
     if not neurons.fires:
         store_rows(rows, chunks, np.uintp(sums), row, shift, np.uintp(into + tile * TILE * 4), out.row)
         return
     membranes, bias = np.uintp(s.membranes + channel * row), np.uintp(neurons.bias + 4 * channel)
-    routed = np.uintp(on.address + t * on.step + tile * TILE)
+    routed = np.uintp(r.on.address + t * r.on.step + tile * TILE)
+    lane = _before(r, t, tile, tiles) if r.tight else tile * TILE
     numbers = (shift, bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-    flags = (neurons.decays, np.uint8(neurons.noted))
-    lif_rows(
-        rows,
-        chunks,
-        np.uintp(sums),
-        squeeze,
-        np.uintp(s.skips),
-        membranes,
-        row,
-        *numbers,
-        *flags,
-        np.uintp(into + tile * TILE),
-        out.row,
-    )
+    flags = (neurons.decays, np.uint8(neurons.noted), r.tight)
+    memory = (np.uintp(sums), r.squeeze, np.uintp(s.skips), membranes, row)
+    lif_rows(rows, chunks, *memory, *numbers, *flags, np.uintp(into + lane), out.row)

@@ -19,6 +19,7 @@ from pumice.compiler.ir import TensorType
 from pumice.runtime.fast.memory import Memory
 
 ALIGNMENT = 64
+PACKED = 0.75  # share of routed tokens up to which the others are left out of rows
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
 
@@ -70,11 +71,23 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
+class Packing:
+    """The lanes of routed tokens, as many in each sample at each step. on: which they are, [T or 1, lanes] (uint8); before: how
+    many stand before each tile, [T, tiles + 1]; kept: tokens of a sample."""
+
+    on: Array
+    before: Ints
+    kept: int
+
+
+@dataclass(frozen=True, eq=False)
 class Held:
-    """A node's values: rows [T, C, lanes], or [1, C, lanes] where all timesteps are alike."""
+    """A node's values: rows [T, C, lanes], or [1, C, lanes] where all timesteps are alike. packing: where the rows hold routed
+    tokens only; `layout` is then of as many tokens."""
 
     rows: Array
     layout: Layout
+    packing: Packing | None = None
 
     def dense(self, steps: int) -> Ints:
         """As `compiler.walk` has them, [T, B, C, …] in int64."""
@@ -104,3 +117,15 @@ def storage(out: TensorType) -> type[Any]:
     kinds: tuple[type[Any], ...] = (np.uint8, np.int8, np.int16, np.int32)
     kinds = kinds[3:] if out.dtype == "current" else kinds
     return next((kind for kind in kinds if np.iinfo(kind).min <= out.low and out.high <= np.iinfo(kind).max), np.int64)
+
+
+def packing_of(on: Array, layout: Layout, steps: int) -> Packing | None:
+    """How routed tokens can be packed; None where samples or steps differ in how many are routed, or hardly any is not.
+    on: [T or 1, lanes]; layout: of any channels of these tokens."""
+    counts = layout.positions(on).sum(axis=-1, dtype=np.int64)
+    kept = int(counts.flat[0])
+    if (counts != kept).any() or not 0 < kept <= PACKED * layout.grid[1]:
+        return None
+    tiles = np.add.reduceat(on.astype(np.int64), np.arange(0, on.shape[1], ALIGNMENT), axis=1).cumsum(axis=1)
+    before = np.pad(tiles, ((0, 0), (1, 0)))
+    return Packing(on, np.ascontiguousarray(np.broadcast_to(before, (steps, before.shape[1]))), kept)

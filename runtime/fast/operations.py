@@ -14,19 +14,19 @@ from pumice.compiler.walk import live_mask, stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
 from pumice.hwsim import arith
 from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, multiply_heads
-from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
+from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif, unpack_rows
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import TILE, Lanes, Neurons, Scratch, Weights, run_synapses
-from pumice.runtime.fast.lanes import Held, Layout, held, rows_of, storage
+from pumice.hwsim.kernels.synapses import TILE, Lanes, Neurons, Routing, Scratch, Weights, run_synapses
+from pumice.runtime.fast.lanes import Held, Layout, Packing, held, packing_of, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan
 from pumice.runtime.fast.synapse_plan import SynapsePlan
+from pumice.runtime.tally import mask_of
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-SQUEEZED = 0.75  # share of routed lanes below which the others are left out of sums
 MOST_TOGETHER = 4  # tiles whose routed lanes are pushed together
 
 
@@ -42,6 +42,7 @@ class Batch:
     values: dict[str, Held] = field(default_factory=dict)
     active: dict[str, Ints] = field(default_factory=dict)
     layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict)
+    packings: dict[str, Packing | None] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -61,8 +62,22 @@ class Batch:
 
     def dense(self, name: str) -> Ints:
         """A node's values as `compiler.walk` has them, [T, B, …]."""
-        value = self.values[name].dense(self.steps)
+        value = self.full(name).dense(self.steps)
         return value[:, :, 0] if self.plan.graph.nodes[name].out.dtype == "mask" else value
+
+    def full(self, name: str) -> Held:
+        """A node's values with all tokens."""
+        value = self.values[name]
+        return value if value.packing is None else unpacked(self, value, self.layout(self.plan.graph.nodes[name]))
+
+    def packing(self, node: Node) -> Packing | None:
+        """How gated neurons' tokens are packed; None where they are not. Counts need every neuron in its place."""
+        mask = mask_of(node, self.plan.graph)
+        if self.counted or not mask or len(node.out.shape) != 2:
+            return None
+        if mask not in self.packings:
+            self.packings[mask] = packing_of(_on(self, node), self.layout(node), self.steps)
+        return self.packings[mask]
 
     def room(self, node: Node, dtype: type[Any] | None = None, clear: bool = False) -> Array:
         """Rows [T, C, lanes] for a node's values."""
@@ -71,12 +86,19 @@ class Batch:
 
 def run_node(batch: Batch, node: Node) -> Held | None:
     """A node's values; None for synapses that are computed with their neurons."""
-    inputs = [batch.values[name] for name in node.inputs if name in batch.values]
+    if isinstance(node, i.Synapse | i.SpikeMatmul) and batch.later(node.name):
+        return None
+    if isinstance(node, i.IntLif) and node.name in batch.plan.fused:
+        return _fused(batch, node)
+    if isinstance(node, i.SpikeMatmul) and (node.name in batch.plan.fused or _within(batch, node)):
+        return _matmul(batch, node)
+    if isinstance(node, i.Delay | i.OneToOne):
+        return batch.values[node.inputs[0]]
+    packing = batch.packing(node) if isinstance(node, i.IntLif) else None
+    if isinstance(node, i.IntLif) and packing and batch.values[node.inputs[0]].packing is packing:
+        return _packed_lif(batch, node, packing)
+    inputs = [batch.full(name) for name in node.inputs if name in batch.values]
     match node:
-        case i.Synapse() | i.SpikeMatmul() if batch.later(node.name):
-            return None
-        case i.IntLif() if node.name in batch.plan.fused:
-            return _fused(batch, node)
         case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.itemsize <= 4:
             return _lif(batch, node, inputs)
         case i.Synapse() if node.name in batch.plan.synapses:
@@ -85,8 +107,6 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _levels(batch, node, inputs[0])
         case i.Membrane() if inputs[0].rows.dtype == np.int32 and all(x.rows.itemsize <= 2 for x in inputs[1:]):
             return _membrane(batch, node, inputs)
-        case i.Delay() | i.OneToOne():
-            return inputs[0]
         case i.Reshape():
             return _reshaped(batch, node, inputs[0])
         case i.TokenGate():
@@ -97,12 +117,6 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return _gated(batch, node, *inputs)
         case i.OrPool() | i.MaxPool():
             return _pool(batch, node, inputs[0])
-        case i.SpikeMatmul() if batch.plan.fused.get(node.name) and not batch.counted:
-            return _turned(batch, node)
-        case i.LiveMask():
-            return _scored(batch, node, inputs[0])
-        case i.SpikeMatmul() if _within(batch, node):
-            return _matmul(batch, node, inputs)
         case _:
             return _as_arrays(batch, node)
 
@@ -127,28 +141,35 @@ def _fused(batch: Batch, node: i.IntLif) -> Held:
     """Neurons with the synapses that feed them."""
     name = batch.plan.fused[node.name]
     synapse, plan = batch.plan.graph.nodes[name], batch.plan.synapses[name]
-    x = batch.values[synapse.inputs[0]]
-    out = batch.room(node, np.uint8)
-    on = _on(batch, node)
-    share = float(on.mean()) if node.gate_state != "" and len(synapse.out.shape) == 2 else 1.0
-    together = max(2, min(MOST_TOGETHER, round(1 / max(share, 0.01)))) if share < SQUEEZED else 0
-    bias = batch.plan.biases[node.name]
-    _run(batch, plan, x, _neurons(node, bias, plan.shift, batch.counted), on, together, out)
+    packing, source = batch.packing(node), synapse.inputs[0]
+    neurons = _neurons(node, batch.plan.biases[node.name], plan.shift, batch.counted)
+    if packing is not None:
+        x = batch.values[source] if batch.values[source].packing is packing else batch.full(source)
+        layout = Layout(batch.samples, (node.out.shape[0], packing.kept))
+        out = rows_of(layout, batch.steps, np.uint8, batch.memory)
+        _run(batch, plan, x, neurons, _on(batch, node), out, packing)
+        return Held(out, layout, packing)
+    x, out = batch.full(source), batch.room(node, np.uint8)
+    _run(batch, plan, x, neurons, _on(batch, node), out)
     return _noted(batch, node, out)
 
 
 def _currents(batch: Batch, node: i.Synapse, x: Held) -> Held:
     plan, out = batch.plan.synapses[node.name], batch.room(node, np.int32)
     nobody = Neurons(False, plan.shift, 0, 0, 0, False, 0)
-    _run(batch, plan, x, nobody, batch.layout(node).valid, 0, out)
+    _run(batch, plan, x, nobody, batch.layout(node).valid, out)
     return Held(out, batch.layout(node))
 
 
-def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, squeezed: int, out: Array) -> None:
-    """squeezed: how many tiles' routed lanes are pushed together, 0 for none."""
-    inputs, together = len(plan.taps), squeezed or 1
+def _run(
+    batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, out: Array, packing: Packing | None = None
+) -> None:
+    """packing: how routed tokens are packed in `out`, and in x if x is."""
+    inputs, together = len(plan.taps), 1
+    if packing is not None:
+        together = max(2, min(MOST_TOGETHER, int(on.shape[1] / max(packing.before[0, -1], 1) + 0.5)))
     rows = plan.taps[:, 0] * x.rows.strides[1] + plan.taps[:, 1]
-    tight = plan.taps[:, 0] * (together * TILE) if squeezed else rows
+    tight = plan.taps[:, 0] * (together * TILE)
     weights = Weights(
         plan.dense,
         inputs,
@@ -163,14 +184,15 @@ def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, 
         plan.flip,
     )
     laid = batch.memory.array((together * inputs * TILE,), np.uint8)
-    packed = batch.memory.array((together * inputs * TILE if squeezed else 1,), np.uint8)
+    packed = batch.memory.array((together * inputs * TILE if together > 1 else 1,), np.uint8)
     sums = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     skips = batch.memory.array((together * TILE // 16,), np.int64)
     scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes, skips)))
-    tiles = x.rows.shape[2] // TILE
-    gate = (_gate(on), squeezed > 0, together)
-    run_synapses(lanes_of(x.rows), weights, neurons, *gate, lanes_of(out), batch.steps, tiles, scratch)
+    before = 0 if packing is None else packing.before.ctypes.data
+    packed = packing is not None and x.packing is packing
+    routing = Routing(_gate(on), together, packing is not None, packed, packing is not None, before)
+    run_synapses(lanes_of(x.rows), weights, neurons, routing, lanes_of(out), batch.steps, on.shape[1] // TILE, scratch)
 
 
 def lanes_of(rows: Array) -> Lanes:
@@ -199,11 +221,40 @@ def _on(batch: Batch, node: Node) -> Array:
 
 def _lif(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
     out = batch.room(node, np.uint8)
-    membrane, bias, on = batch.memory.array((out.shape[2],), np.int32), batch.plan.biases[node.name], _on(batch, node)
-    neurons = _neurons(node, bias, 0, batch.counted)
-    currents, sizes = _words(batch, inputs[0]), (batch.steps, out.shape[1], out.shape[2])
-    run_lif(lanes_of(currents), neurons, _gate(on), membrane.ctypes.data, lanes_of(out), *sizes)
+    _run_lif(batch, node, inputs[0], out, False)
     return _noted(batch, node, out)
+
+
+def _packed_lif(batch: Batch, node: i.IntLif, packing: Packing) -> Held:
+    """Gated neurons that read packed currents."""
+    layout = Layout(batch.samples, (node.out.shape[0], packing.kept))
+    out = rows_of(layout, batch.steps, np.uint8, batch.memory)
+    _run_lif(batch, node, batch.values[node.inputs[0]], out, True)
+    return Held(out, layout, packing)
+
+
+def _run_lif(batch: Batch, node: i.IntLif, x: Held, out: Array, packed: bool) -> None:
+    on, bias, lanes = _on(batch, node), batch.plan.biases[node.name], batch.layout(node).lanes
+    membrane = batch.memory.array((lanes,), np.int32)
+    skips = batch.memory.array((batch.steps, lanes // 16), np.int64)
+    neurons, currents = _neurons(node, bias, 0, batch.counted), _words(batch, x)
+    sizes = (batch.steps, out.shape[1], lanes)
+    scratch = (membrane.ctypes.data, skips.ctypes.data)
+    run_lif(lanes_of(currents), neurons, _gate(on), packed, *scratch, lanes_of(out), *sizes)
+
+
+def unpacked(batch: Batch, x: Held, layout: Layout) -> Held:
+    """Packed values with all tokens: 0 where a token is not routed."""
+    assert x.packing is not None
+    rows = rows_of(layout, batch.steps, x.rows.dtype.type, batch.memory, clear=x.rows.itemsize > 1)
+    if x.rows.itemsize == 1:
+        skips = batch.memory.array((layout.lanes // 16,), np.int64)
+        sizes = (batch.steps, layout.shape[0], layout.lanes)
+        unpack_rows(lanes_of(x.rows), _gate(x.packing.on), skips.ctypes.data, lanes_of(rows), *sizes)
+        return Held(rows, layout)
+    for t in range(batch.steps):
+        rows[t][:, x.packing.on[t % len(x.packing.on)] != 0] = x.rows[t, :, : x.layout.used]
+    return Held(rows, layout)
 
 
 def _words(batch: Batch, x: Held) -> Array:
@@ -338,35 +389,55 @@ def _within(batch: Batch, node: i.SpikeMatmul) -> bool:
     return min(out.low for out in types) >= 0 and i.largest_sum(node, *types) << node.shift < 1 << 31
 
 
-def _matmul(batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Held:
-    return multiplied(batch, node, inputs, node.shift, node.out.high, storage(node.out))
+def _matmul(batch: Batch, node: i.SpikeMatmul) -> Held:
+    """A product of attention, on packed tokens where all that it reads are packed alike and none is a channel."""
+    turned, names = node.name in batch.plan.fused and not batch.counted, node.inputs
+    if turned:
+        names = (*batch.plan.graph.nodes[batch.plan.fused[node.name]].inputs, node.inputs[1])
+    tokens = names[:1] if node.pattern == "queries-context" else names
+    packing = batch.values[tokens[0]].packing
+    alike = all(batch.values[name].packing is packing for name in tokens)
+    alike = alike and (turned or node.pattern in ("keys-values", "queries-context"))
+    operands = [batch.values[name] if alike else batch.full(name) for name in names]
+    made = None
+    if alike and packing is not None and node.pattern != "keys-values":
+        made = Layout(batch.samples, (node.out.shape[0], packing.kept))
+    layout = made or batch.layout(node)
+    if turned:
+        rows = _turned(batch, node, operands, layout)
+    else:
+        rows = multiplied(batch, node, operands, node.shift, node.out.high, storage(node.out), layout)
+    return Held(rows, layout, packing if made else None)
 
 
-def _turned(batch: Batch, node: i.SpikeMatmul) -> Held:
+def _turned(batch: Batch, node: i.SpikeMatmul, operands: list[Held], made: Layout) -> Array:
     """Scores times values as queries times context, which is the same sums in another order."""
-    scores = batch.plan.graph.nodes[batch.plan.fused[node.name]]
-    query, key, value = (batch.values[name] for name in (*scores.inputs, node.inputs[1]))
+    query, key, value = operands
     inner, width = (x.layout.shape[0] // node.heads for x in (key, value))
     layout = Layout(batch.samples, (inner * node.heads, width))
     context = rows_of(layout, batch.steps, np.uint8, batch.memory, clear=True)
     sizes = (batch.samples, node.heads, 0, (1 << 31) - 1)
     count_together(_all_steps(batch, key), _all_steps(batch, value), key.layout.grid[1], *sizes, context)
-    rows, wide = batch.room(node, clear=True), (width, query.layout.grid[1])
+    rows = rows_of(made, batch.steps, storage(node.out), batch.memory, clear=True)
+    wide = (width, query.layout.grid[1])
     room = batch.memory.array((dot_room(width, inner, wide[1]),), np.uint8)
     sizes = (batch.samples, node.heads, node.shift, min(node.out.high, (1 << 31) - 1))
     dot_heads(context, _all_steps(batch, query), (True, False), wide, *sizes, room, rows)
-    return Held(rows, batch.layout(node))
+    return rows
 
 
-def multiplied(batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any]) -> Held:
-    """A product whose sums are shifted and saturate at `most`."""
-    rows, binary = batch.room(node, dtype, clear=True), all(_spikes(batch, name) for name in node.inputs)
+def multiplied(
+    batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int, most: int, dtype: type[Any], made: Layout
+) -> Array:
+    """Rows of a product whose sums are shifted and saturate at `most`."""
+    rows = rows_of(made, batch.steps, dtype, batch.memory, clear=True)
+    binary = all(_spikes(batch, name) for name in node.inputs)
     left, right = inputs[::-1] if node.pattern in ("scores-values", "queries-context") else inputs
     sizes = (batch.samples, node.heads, shift, min(most, (1 << 31) - 1))
     a, b = _all_steps(batch, left), _all_steps(batch, right)
     if binary and node.pattern == "keys-values":
         count_together(a, b, left.layout.grid[1], *sizes, rows)
-        return Held(rows, batch.layout(node))
+        return rows
     turned = (node.pattern in ("scores", "queries-context"), node.pattern in ("scores-values", "keys-values"))
     wide = (left.layout.grid[1], right.layout.grid[1])
     columns = b.shape[1] // node.heads if turned[1] else wide[1]
@@ -375,11 +446,11 @@ def multiplied(batch: Batch, node: i.SpikeMatmul, inputs: list[Held], shift: int
         size = (left.layout.grid[1], a.shape[1] // node.heads) if turned[0] else (a.shape[1] // node.heads, wide[0])
         room = batch.memory.array((dot_room(*size, columns),), np.uint8)
         dot_heads(a, b, turned, wide, *sizes, room, rows)
-        return Held(rows, batch.layout(node))
+        return rows
     bound = i.largest_sum(node, *(batch.plan.graph.nodes[name].out for name in node.inputs))
     total = np.zeros(columns, np.int16 if bound < 1 << 15 else np.int32)
     multiply_heads(a, b, turned, wide, *sizes, total, rows)
-    return Held(rows, batch.layout(node))
+    return rows
 
 
 def _spikes(batch: Batch, name: str) -> bool:

@@ -65,13 +65,17 @@ class Notes:
     def _multiply(self, batch: Batch, node: i.SpikeMatmul) -> None:
         inputs = [batch.values[name] for name in node.inputs]
         binary = all(batch.plan.graph.nodes[name].out.high <= 1 for name in node.inputs)
-        products = summed(batch, multiplied(batch, node, inputs, 0, LARGEST, np.int32))[1]
+        products = self._product(batch, node, inputs)
         if binary:
             self.coincidences[node.name] = self.products[node.name] = products
             return
         spikes = [_spikes(batch, x) for x in inputs]
         self.products[node.name] = products
-        self.coincidences[node.name] = summed(batch, multiplied(batch, node, spikes, 0, LARGEST, np.int32))[1]
+        self.coincidences[node.name] = self._product(batch, node, spikes)
+
+    def _product(self, batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Ints:
+        layout = batch.layout(node)
+        return summed(batch, Held(multiplied(batch, node, inputs, 0, LARGEST, np.int32, layout), layout))[1]
 
 
 def summed(batch: Batch, value: Held) -> tuple[Ints, Ints]:
