@@ -9,11 +9,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pumice.hwsim.kernels.dot_tile import dot_tile
+from pumice.hwsim.kernels.lif_rows import store_rows
 from pumice.hwsim.kernels.row_tiles import count_common, lane_bits, quad_rows
 
 Array = NDArray[Any]
 WORD = 64  # lanes of a tile, and bits of a word
 GROUP = 6  # outputs of a tile
+LARGEST = (1 << 31) - 1  # nothing saturates at it
 
 
 @njit(nogil=True, cache=True)
@@ -71,7 +73,7 @@ def dot_heads(
     out: Array,
 ) -> None:
     """`multiply_heads` of bytes, those of left at most 127, as dot products. room: bytes, aligned to 64, of as many as
-    `dot_room` says."""
+    `dot_room` says. Reads up to 63 lanes behind right."""
     left_rows, right_rows = left.shape[1] // heads, right.shape[1] // heads
     rows, inner = (wide[0], left_rows) if turned[0] else (left_rows, wide[0])
     columns = right_rows if turned[1] else wide[1]
@@ -85,25 +87,34 @@ def dot_heads(
     first = np.zeros(GROUP, np.int32)
     weights[:] = 0
     others[:] = 0
+    direct = not turned[1] and inner % 4 == 0  # right is read where it is
+    plain = out.itemsize == 4 and columns % 16 == 0 and most >= LARGEST  # what is stored are sums, no more
     for k in range(quads * 4):
-        places[k] = k * tiles * WORD
+        places[k] = k * (right.shape[2] if direct else tiles * WORD)
     for t in range(left.shape[0]):
         for sample in range(samples):
             for head in range(heads):
                 _weights(left[t], head * left_rows, sample * wide[0], turned[0], rows, inner, weights)
-                _part(right[t], head * right_rows, sample * wide[1], turned[1], others[:inner, :columns])
+                if not direct:
+                    _part(right[t], head * right_rows, sample * wide[1], turned[1], others[:inner, :columns])
                 for tile in range(tiles):
-                    start = np.uintp(others.ctypes.data + tile * WORD)
-                    into = np.uintp(laid.ctypes.data)
-                    quad_rows(start, np.uintp(places.ctypes.data), quads, np.uint8(0), into)
+                    begin, count = sample * columns + tile * WORD, min(WORD, columns - tile * WORD)
+                    start, into = others.ctypes.data + tile * WORD, np.uintp(laid.ctypes.data)
+                    if direct:
+                        lane = sample * wide[1] + tile * WORD
+                        start = right.ctypes.data + (t * right.shape[1] + head * right_rows) * right.shape[2] + lane
+                    quad_rows(np.uintp(start), np.uintp(places.ctypes.data), quads, np.uint8(0), into)
                     for group in range(groups):
-                        at = np.uintp(weights.ctypes.data + group * quads * 24)
-                        dot_tile(
-                            into, at, quads, True, np.uintp(first.ctypes.data), np.uintp(sums.ctypes.data), WORD * 4
-                        )
-                        for m in range(min(GROUP, rows - group * GROUP)):
-                            begin, count = sample * columns + tile * WORD, min(WORD, columns - tile * WORD)
-                            row = out[t, head * rows + group * GROUP + m, begin : begin + count]
+                        at, channel = np.uintp(weights.ctypes.data + group * quads * 24), head * rows + group * GROUP
+                        some, acc = min(GROUP, rows - group * GROUP), np.uintp(sums.ctypes.data)
+                        dot_tile(into, at, quads, True, np.uintp(first.ctypes.data), acc, WORD * 4)
+                        if plain:
+                            place = out.ctypes.data + ((t * out.shape[1] + channel) * out.shape[2] + begin) * 4
+                            apart = out.shape[2] * 4
+                            store_rows(some, count // 16, acc, WORD * 4, np.int32(shift), np.uintp(place), apart)
+                            continue
+                        for m in range(some):
+                            row = out[t, channel + m, begin : begin + count]
                             for n in range(count):
                                 row[n] = min(np.int64(sums[m, n]) << shift, most)
 
@@ -118,9 +129,13 @@ def dot_room(rows: int, inner: int, columns: int) -> int:
 def _weights(x: Array, row: int, lane: int, turned: bool, rows: int, inner: int, out: Array) -> None:
     """One head of one sample as weights [groups, quads, 6, 4]."""
     for m in range(rows):
-        for k in range(inner):
-            value = x[row + k, lane + m] if turned else x[row + m, lane + k]
-            out[m // GROUP, k // 4, m % GROUP, k % 4] = value
+        group, place = m // GROUP, m % GROUP
+        for quad in range(inner // 4):
+            for k in range(4):
+                at = quad * 4 + k
+                out[group, quad, place, k] = x[row + at, lane + m] if turned else x[row + m, lane + at]
+        for at in range(inner // 4 * 4, inner):
+            out[group, at // 4, place, at % 4] = x[row + at, lane + m] if turned else x[row + m, lane + at]
 
 
 @njit(nogil=True, cache=True)

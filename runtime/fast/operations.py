@@ -406,23 +406,29 @@ def _matmul(batch: Batch, node: i.SpikeMatmul) -> Held:
     if turned:
         rows = _turned(batch, node, operands, layout)
     else:
-        rows = multiplied(batch, node, operands, node.shift, node.out.high, storage(node.out), layout)
+        rows = multiplied(batch, node, operands, node.shift, _ceiling(batch, node), storage(node.out), layout)
     return Held(rows, layout, packing if made else None)
+
+
+def _ceiling(batch: Batch, node: i.SpikeMatmul) -> int:
+    """What sums saturate at; 2^31 - 1 where none can."""
+    bound = i.largest_sum(node, *(batch.plan.graph.nodes[name].out for name in node.inputs)) << node.shift
+    return (1 << 31) - 1 if bound <= node.out.high else min(node.out.high, (1 << 31) - 1)
 
 
 def _turned(batch: Batch, node: i.SpikeMatmul, operands: list[Held], made: Layout) -> Array:
     """Scores times values as queries times context, which is the same sums in another order."""
     query, key, value = operands
     inner, width = (x.layout.shape[0] // node.heads for x in (key, value))
-    layout = Layout(batch.samples, (inner * node.heads, width))
+    layout = Layout(batch.samples, (width * node.heads, inner))
     context = rows_of(layout, batch.steps, np.uint8, batch.memory, clear=True)
     sizes = (batch.samples, node.heads, 0, (1 << 31) - 1)
-    count_together(_all_steps(batch, key), _all_steps(batch, value), key.layout.grid[1], *sizes, context)
+    count_together(_all_steps(batch, value), _all_steps(batch, key), key.layout.grid[1], *sizes, context)
     rows = rows_of(made, batch.steps, storage(node.out), batch.memory, clear=True)
-    wide = (width, query.layout.grid[1])
+    wide = (inner, query.layout.grid[1])
     room = batch.memory.array((dot_room(width, inner, wide[1]),), np.uint8)
-    sizes = (batch.samples, node.heads, node.shift, min(node.out.high, (1 << 31) - 1))
-    dot_heads(context, _all_steps(batch, query), (True, False), wide, *sizes, room, rows)
+    sizes = (batch.samples, node.heads, node.shift, _ceiling(batch, node))
+    dot_heads(context, _all_steps(batch, query), (False, False), wide, *sizes, room, rows)
     return rows
 
 
@@ -433,7 +439,7 @@ def multiplied(
     rows = rows_of(made, batch.steps, dtype, batch.memory, clear=True)
     binary = all(_spikes(batch, name) for name in node.inputs)
     left, right = inputs[::-1] if node.pattern in ("scores-values", "queries-context") else inputs
-    sizes = (batch.samples, node.heads, shift, min(most, (1 << 31) - 1))
+    sizes = (batch.samples, node.heads, shift, most)
     a, b = _all_steps(batch, left), _all_steps(batch, right)
     if binary and node.pattern == "keys-values":
         count_together(a, b, left.layout.grid[1], *sizes, rows)
