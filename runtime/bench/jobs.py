@@ -55,9 +55,9 @@ def prepared(job: Job) -> dict[str, Any]:
 
 
 def described(job: Job) -> dict[str, Any]:
-    """What a variant has to do for an image."""
+    """What each variant has to do for an image, by its name."""
     images = job.store.images()[: max(job.plan.checked, 1)]
-    return activity(job.store.program(job.variant), images, job.threads)
+    return {one.name: activity(job.store.program(one), images, job.threads) for one in job.plan.all_variants}
 
 
 def compared(job: Job) -> dict[str, Any]:

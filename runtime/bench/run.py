@@ -73,8 +73,7 @@ def _model_works(bench: Bench, model: ModelPlan) -> list[Work]:
         made = _job(bench, kind, model, **more)
         return ("models", model.name, kind, *keys), lambda: bench.start(made)
 
-    works = [job("prepare")]
-    works += [job("describe", variant.name, variant=variant) for variant in model.all_variants]
+    works = [job("prepare"), job("describe")]
     works += [job("compare", variant.name, variant=variant) for variant in model.compared]
     works += [job("blocks"), job("growth")]
     return works + [job("memory", name, executor=name) for name in _runnable(model)]
