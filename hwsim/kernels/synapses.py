@@ -24,13 +24,14 @@ CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
 class Weights(NamedTuple):
-    """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts,
-    bytes from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32
-    [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8),
+    """Synapses of a layer; arrays by address. inputs: rows that sums are made of, K, a multiple of 4; channels: rows that the
+    layer's input has. rows: where each of K starts, bytes from the input's first (int64 [K]); tight: the same of the rows of
+    `together` tiles. first: what sums start with (int32 [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8),
     offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
 
     dense: bool
     inputs: int
+    channels: int
     outputs: int
     values: int
     offsets: int
@@ -115,7 +116,7 @@ def _lay_out(
     """Lays out the rows of some tiles; how many tiles they fill."""
     start, rows = x.address + t * x.step + tile * TILE, w.rows
     if squeeze:
-        routed = _squeeze(start, x.row, w.inputs, on.address + t * on.step + tile * TILE, count, together, s)
+        routed = _squeeze(start, x.row, w.channels, on.address + t * on.step + tile * TILE, count, together, s)
         start, rows, count = s.tight, w.tight, (routed + TILE - 1) // TILE
     for k in range(count):
         into = np.uintp(s.laid + k * w.inputs * TILE)
@@ -127,12 +128,12 @@ def _lay_out(
 
 
 @njit(nogil=True, cache=True)
-def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> int:
+def _squeeze(start: int, row: int, channels: int, on: int, count: int, together: int, s: Scratch) -> int:
     """Keeps the routed lanes of some tiles; how many they are."""
     routed = 0
     for k in range(count):
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
-        squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
+        squeeze_rows(np.uintp(start + k * TILE), row, channels, lanes, into, together * TILE)
         routed = int(skip_lanes(lanes, TILE // 16, routed, np.uintp(s.skips + k * TILE // 16 * 8)))
     return routed
 

@@ -152,6 +152,7 @@ def _run(batch: Batch, plan: SynapsePlan, x: Held, neurons: Neurons, on: Array, 
     weights = Weights(
         plan.dense,
         inputs,
+        x.rows.shape[1],
         plan.outputs,
         plan.values.ctypes.data,
         plan.offsets.ctypes.data,
