@@ -16,8 +16,8 @@ from pumice.compiler.mapping.mapper import map_network
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import balanced, quantize
 from pumice.compiler.program import Program
-from pumice.compiler.spike_rates import measure_rates
 from pumice.hwsim.spec import ChipSpec, load_chip
+from pumice.runtime.fast.rates import measure_rates
 from pumice.runtime.model_sources import network_and_samples
 from pumice.runtime.report import core_utilisation
 

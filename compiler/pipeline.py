@@ -30,7 +30,7 @@ from pumice.compiler.passes.merge_factors import MergeFactors
 from pumice.compiler.passes.quantize import Quantize
 from pumice.compiler.passes.split_fan_in import SplitFanIn
 from pumice.compiler.program import Program
-from pumice.compiler.spike_rates import measure_rates
+from pumice.compiler.spike_rates import Rates, measure_rates
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec
@@ -48,6 +48,9 @@ class Pass(Protocol):
 RATE_SAMPLES = 8  # calibration samples on which spike rates are measured, for placement
 
 Watcher = Callable[[str, Graph], None]
+Measure = Callable[
+    [Graph, NDArray[Any]], Rates
+]  # spike rates of a balanced graph on samples [B, …], as `measure_rates`
 
 
 def unwatched(name: str, graph: Graph) -> None:
@@ -79,13 +82,15 @@ def compile_nir(
     options: CompileOptions,
     watch: Watcher = unwatched,
     progress: Progress = no_progress,
+    measure: Measure = measure_rates,
 ) -> Program:
     """A placed integer program from a NIR graph. calibration: samples [B, …] as the network takes them.
 
     `watch(pass name, graph)` is called after each pass; `progress` is told how far quantization is, the longest of them.
-    Raises PumiceError for what cannot be compiled.
+    measure: who measures rates sooner than a plain walk does, with the same numbers. Raises PumiceError for what cannot be
+    compiled.
     """
-    return finish(quantize(network, calibration, chip, options, watch, progress), chip, options, watch)
+    return finish(quantize(network, calibration, chip, options, watch, progress), chip, options, watch, measure)
 
 
 def quantize(
@@ -130,10 +135,16 @@ def with_timesteps(graph: Graph, network: nir.NIRGraph, calibration: NDArray[Any
     return replace(graph, timesteps=max(steps, 1), log=(*graph.log, change))
 
 
-def finish(network: Quantized, chip: ChipSpec, options: CompileOptions, watch: Watcher = unwatched) -> Program:
+def finish(
+    network: Quantized,
+    chip: ChipSpec,
+    options: CompileOptions,
+    watch: Watcher = unwatched,
+    measure: Measure = measure_rates,
+) -> Program:
     """The second half of `compile_nir`: masks, attention, delays, cores."""
     graph = balanced(network, chip, options, watch)
-    rates = measure_rates(graph, network.calibration[:RATE_SAMPLES])
+    rates = measure(graph, network.calibration[:RATE_SAMPLES])
     mapped = map_network(graph, chip, rates, options.mapping)
     graph = replace(graph, log=(*graph.log, *fit_changes(network_of(graph, chip), mapped.mapping)))
     return Program(graph, mapped.mapping, chip, options, network.source_hash)

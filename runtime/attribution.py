@@ -15,6 +15,7 @@ from pumice.compiler.ir import Graph, Node
 from pumice.compiler.pipeline import Quantized, finish
 from pumice.compiler.program import Program
 from pumice.compiler.streams import scale_of
+from pumice.runtime.fast.rates import measure_rates
 from pumice.runtime.reference import Reference
 from pumice.runtime.validation import accuracy
 
@@ -39,7 +40,7 @@ def attribute(
     labels: NDArray[Any],
 ) -> list[Rung]:
     """The ladder from the float model (float_logits, unpruned) to the program (compiled_logits)."""
-    unmasked = finish(network, program.chip, replace(program.options, masks="off"))
+    unmasked = finish(network, program.chip, replace(program.options, masks="off"), measure=measure_rates)
     logits = Reference(counts=False).run(unmasked, inputs).logits
     return ladder(network.folded, unmasked, float_logits, logits, compiled_logits, inputs, labels)
 

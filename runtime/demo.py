@@ -22,6 +22,7 @@ from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import ChipSpec, load_chip
 from pumice.runtime.attribution import Rung, ladder
 from pumice.runtime.demo_models import demo_models
+from pumice.runtime.fast.rates import measure_rates
 from pumice.runtime.float_model import FloatRun, run_float
 from pumice.runtime.latency_report import latency_dict
 from pumice.runtime.links import busiest_links
@@ -142,13 +143,13 @@ def _quantized(model: SpikingNetwork, path: Path, calibration: NDArray[Any], chi
 
 def _routed(network: Quantized, chip: ChipSpec, mode: MaskMode, inputs: NDArray[Any], model: FloatRun) -> Variant:
     """The program that routes tokens, with the float model's own choice where masks are given."""
-    program = finish(network, chip, replace(CompileOptions(), masks=mode))
+    program = finish(network, chip, replace(CompileOptions(), masks=mode), measure=measure_rates)
     schedule = given_schedule(program, model.masks)
     return Variant(program, Reference().run(program, inputs, schedule, record=True), schedule)
 
 
 def _variant(network: Quantized, chip: ChipSpec, mode: MaskMode, inputs: NDArray[Any]) -> Variant:
-    program = finish(network, chip, replace(CompileOptions(), masks=mode))
+    program = finish(network, chip, replace(CompileOptions(), masks=mode), measure=measure_rates)
     return Variant(program, Reference().run(program, inputs))
 
 

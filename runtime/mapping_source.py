@@ -15,11 +15,12 @@ from pumice.compiler.ir import Graph
 from pumice.compiler.options import CompileOptions
 from pumice.compiler.pipeline import RATE_SAMPLES, balanced, check_samples, quantize
 from pumice.compiler.program import CoreMapping, Program
-from pumice.compiler.spike_rates import Rates, measure_rates
+from pumice.compiler.spike_rates import Rates
 from pumice.compiler.verify import verify
 from pumice.errors import InputError
 from pumice.hwsim.spec import ChipSpec
 from pumice.progress import Progress, no_progress
+from pumice.runtime.fast.rates import measure_rates
 
 
 @dataclass(frozen=True)

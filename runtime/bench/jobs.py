@@ -125,7 +125,7 @@ def memory(job: Job) -> dict[str, Any]:
         return {"images": chosen.images, "before": before, "loaded": loaded, "peak": peak_bytes()}
     with sampled_tree() as seen:  # Lava's processes count
         chosen.run(images[: chosen.images])
-    return {"images": chosen.images, "before": before, "loaded": loaded, "peak": max(seen, default=peak_bytes())}
+    return {"images": chosen.images, "before": before, "loaded": loaded, "peak": max([peak_bytes(), *seen])}
 
 
 def machine_limits(job: Job) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _adder() -> Callable[..., None]:
     try:
         import numba
     except ImportError as error:
-        raise BackendUnavailable("the rate of additions needs numba", "pip install numba") from error
+        raise BackendUnavailable("the rate of additions needs numba", "pip install 'pumice[fast]'") from error
 
     def add(rows: NDArray[np.int8], sums: NDArray[np.int16], rounds: int) -> None:
         for k in range(rounds):

@@ -50,9 +50,7 @@ def bench_command(
         from pumice.runtime.bench.report import report
         from pumice.runtime.bench.run import run_bench
     except ImportError as error:
-        raise BackendUnavailable(
-            "the benchmark needs PyTorch and numba", "pip install 'pumice[torch]' numba"
-        ) from error
+        raise BackendUnavailable("the benchmark needs PyTorch and numba", "pip install 'pumice[torch,fast]'") from error
     plan, facts, before, began = quick_plan() if quick else full_plan(), machine(), os.getloadavg(), time.perf_counter()
     with progress_bar("measuring") as progress:
         found = run_bench(plan, threads, progress)

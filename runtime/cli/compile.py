@@ -29,6 +29,7 @@ from pumice.runtime.cli.compile_options import (
 )
 from pumice.runtime.cli.progress import progress_bar
 from pumice.runtime.cli.reading_options import takes_reading
+from pumice.runtime.fast.rates import measure_rates
 from pumice.runtime.mapping_source import limited
 from pumice.runtime.report import report_dict
 
@@ -64,7 +65,7 @@ def compile_command(
     spec = limited(load_chip(chip), max_chips)
     samples = read_samples(calibration, "calibration").inputs
     with progress_bar("quantizing") as progress:
-        program = compile_nir(read_nir(network), samples, spec, options, progress=progress)
+        program = compile_nir(read_nir(network), samples, spec, options, progress=progress, measure=measure_rates)
     write_artifact(program, output)
     write_json(json, report_dict(program))
     _print(program, output, quiet)

@@ -17,6 +17,7 @@ from pumice.runtime.attribution import Rung, attribute
 from pumice.runtime.backends import make_backend
 from pumice.runtime.cli.common import LabelledSamples, console, read_array, read_model, read_samples, write_json
 from pumice.runtime.cli.progress import progress_bar
+from pumice.runtime.fast.rates import measure_rates
 from pumice.runtime.float_model import run_float
 from pumice.runtime.pruning import float_run_as, given_schedule
 from pumice.runtime.reference import Reference
@@ -62,7 +63,7 @@ def validate_command(
     }
     _print_comparison(comparison)
     halfway = _quantized_again(network, read_samples(calibration, "calibration", model).inputs, compiled)
-    again = finish(halfway, compiled.chip, compiled.options)
+    again = finish(halfway, compiled.chip, compiled.options, measure=measure_rates)
     fresh = Reference(counts=False).run(again, data.inputs, schedule, record=True)
     recompiled = compare(fresh.spikes, result.spikes, fresh.logits, result.logits)
     found["recompiled"] = recompiled.as_dict()

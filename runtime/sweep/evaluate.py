@@ -23,6 +23,7 @@ from pumice.errors import BackendUnavailable, InputError, PumiceError
 from pumice.hwsim.scoring import Criterion
 from pumice.runtime.backends import make_backend
 from pumice.runtime.demo_models import demo_models
+from pumice.runtime.fast.rates import measure_rates
 from pumice.runtime.pruning import float_run_as, given_schedule
 from pumice.runtime.report import mask_nodes, synapse_density
 from pumice.runtime.result import RunResult
@@ -149,7 +150,7 @@ class Bench:
 
     def result(self, point: Point) -> dict[str, Any]:
         """All values of a point. Raises PumiceError where it cannot be compiled or run."""
-        program = finish(self.quantized, self.task.chip, self.options(point))
+        program = finish(self.quantized, self.task.chip, self.options(point), measure=measure_rates)
         if point.masks not in self.by_masks:
             self.by_masks[point.masks] = self._shared(program)
         run = self._run(program, self.chosen.images.numpy())
