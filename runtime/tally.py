@@ -134,7 +134,9 @@ def _coincidences(node: i.SpikeMatmul, values: Mapping[str, Ints]) -> Ints:
     return counters.coincidences(*arith.head_operands(node.pattern, a, b, node.heads))
 
 
-def products_of(node: i.SpikeMatmul, graph: Graph, values: Mapping[str, Ints], coincidences: Ints, samples: int) -> Ints:
+def products_of(
+    node: i.SpikeMatmul, graph: Graph, values: Mapping[str, Ints], coincidences: Ints, samples: int
+) -> Ints:
     """A product's entry in `Tally.products`, from its operands' values [T, B, …] and its coincidences."""
     types = [graph.nodes[name].out for name in node.inputs]
     if all(out.high <= 1 for out in types):

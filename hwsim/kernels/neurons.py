@@ -56,7 +56,7 @@ def run_levels(currents: Array, bias: Array, thresholds: Array, on: Array, out: 
 def add_current(
     currents: Array, streams: Array, on: Array, shift: int, bias: Array, low: int, high: int, out: Array
 ) -> None:
-    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams (integers)."""
+    """Membranes that send what they receive, `arith.membrane`: currents · 2^shift + bias where routed, plus streams."""
     steps, channels, lanes = currents.shape
     half = 1 << (-shift - 1) if shift < 0 else 0
     for t in range(steps):

@@ -26,8 +26,9 @@ CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 class Weights(NamedTuple):
     """Synapses of a layer; arrays by address. inputs: rows that sums are made of, K, a multiple of 4; channels: rows that the
     layer's input has. rows: where each of K starts, bytes from the input's first (int64 [K]); tight: the same of the rows of
-    `together` tiles. first: what sums start with (int32 [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8),
-    offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
+    `together` tiles. first: what sums start with (int32 [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups,
+    K / 4, 6, 4] (int8); else values [pairs, 2] (int8), offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1]
+    (int64) of each output's pairs in each list."""
 
     dense: bool
     inputs: int
