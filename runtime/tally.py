@@ -103,7 +103,7 @@ def tally_of(graph: Graph, names: Wanted, values: Mapping[str, Ints], active: Ma
         payloads=payloads,
         active={name: active[name].reshape(*active[name].shape[:2], -1) for name in names.active},
         coincidences=coincidences,
-        products={node.name: _products(node, graph, values, coincidences[node.name], samples) for node in matmuls},
+        products={node.name: products_of(node, graph, values, coincidences[node.name], samples) for node in matmuls},
         masks={name: values[name] != 0 for name in names.masks},
         silent={name: (values[name] == 0).reshape(*values[name].shape[:3], -1) for name in names.silent},
     )
@@ -134,7 +134,10 @@ def _coincidences(node: i.SpikeMatmul, values: Mapping[str, Ints]) -> Ints:
     return counters.coincidences(*arith.head_operands(node.pattern, a, b, node.heads))
 
 
-def _products(node: i.SpikeMatmul, graph: Graph, values: Mapping[str, Ints], coincidences: Ints, samples: int) -> Ints:
+def products_of(
+    node: i.SpikeMatmul, graph: Graph, values: Mapping[str, Ints], coincidences: Ints, samples: int
+) -> Ints:
+    """A product's entry in `Tally.products`, from its operands' values [T, B, …] and its coincidences."""
     types = [graph.nodes[name].out for name in node.inputs]
     if all(out.high <= 1 for out in types):
         return coincidences

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -18,6 +21,13 @@ from pumice.hwsim.spec import load_chip
 pytest.register_assert_rewrite("oracles")  # its assertions explain themselves as a test's do
 
 GOLDEN = Path(__file__).parent / "golden"
+KERNELS = Path(__file__).parents[1] / "hwsim" / "kernels"
+
+
+def pytest_configure() -> None:
+    """Kernels on disk belong to all of their sources: numba looks at one file only, and what is made of the others stays old."""
+    digest = sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.glob("*.py")))).hexdigest()[:16]
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(gettempdir()) / f"pumice-kernels-{os.getuid()}-{digest}"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

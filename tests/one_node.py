@@ -29,6 +29,12 @@ Ran = tuple[Ints, Ints | None]  # values [T, B, …], active neurons [T, C, …]
 Executor = Callable[[Graph, Node, list[Ints]], Ran]
 STEPS, SAMPLES = 3, 2
 Stateful = i.IntLif | i.Programmable
+OPERANDS: dict[Any, Any] = {  # shapes of both operands and of the product, for heads of d and w channels, n tokens
+    "scores": lambda h, d, w, n: ((h * d, n), (h * d, n), (h * n, n)),
+    "scores-values": lambda h, d, w, n: ((h * n, n), (h * w, n), (h * w, n)),
+    "keys-values": lambda h, d, w, n: ((h * d, n), (h * w, n), (h * d, w)),
+    "queries-context": lambda h, d, w, n: ((h * d, n), (h * d, w), (h * w, n)),
+}
 
 
 def of(shape: tuple[int, ...], low: int, high: int, kind: Any = "graded") -> TensorType:

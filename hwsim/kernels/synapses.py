@@ -32,13 +32,15 @@ CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
 class Weights(NamedTuple):
-    """Synapses of a layer; arrays by address. inputs: rows of the layer's input, K, a multiple of 4. rows: where each starts,
-    bytes from the input's first (int64 [K]); tight: the same of the rows of `together` tiles. first: what sums start with (int32
-    [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups, K / 4, 6, 4] (int8); else values [pairs, 2] (int8),
-    offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1] (int64) of each output's pairs in each list."""
+    """Synapses of a layer; arrays by address. inputs: rows that sums are made of, K, a multiple of 4; channels: rows that the
+    layer's input has. rows: where each of K starts, bytes from the input's first (int64 [K]); tight: the same of the rows of
+    `together` tiles. first: what sums start with (int32 [groups * 6]). flip: see `row_tiles.quad_rows`. dense: values [groups,
+    K / 4, 6, 4] (int8); else values [pairs, 2] (int8), offsets [pairs, 2] (uint32: 64 * row) and starts [lists, groups * 6 + 1]
+    (int64) of each output's pairs in each list."""
 
     dense: bool
     inputs: int
+    channels: int
     outputs: int
     values: int
     offsets: int
@@ -138,7 +140,7 @@ def _lay_out(x: Lanes, w: Weights, r: Routing, t: int, tile: int, tiles: int, co
         if r.packed:
             start = x.address + t * x.step + _before(r, t, tile, tiles)
         else:
-            _squeeze(start, x.row, w.inputs, on, count, r.together, s)
+            _squeeze(start, x.row, w.channels, on, count, r.together, s)
             start, rows = s.tight, w.tight
         count = (routed + TILE - 1) // TILE
     for k in range(count):
@@ -157,12 +159,12 @@ def _before(r: Routing, t: int, tile: int, tiles: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _squeeze(start: int, row: int, inputs: int, on: int, count: int, together: int, s: Scratch) -> None:
+def _squeeze(start: int, row: int, channels: int, on: int, count: int, together: int, s: Scratch) -> None:
     """Keeps the routed lanes of some tiles."""
     for k in range(count):
         routed = int(word_at(np.uintp(s.skips + k * TILE // 16 * 8))) // 4
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
-        squeeze_rows(np.uintp(start + k * TILE), row, inputs, lanes, into, together * TILE)
+        squeeze_rows(np.uintp(start + k * TILE), row, channels, lanes, into, together * TILE)
 
 
 @njit(nogil=True, cache=True)

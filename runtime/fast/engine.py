@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from pumice.runtime.tally import Tally, Wanted
 
 Bools = NDArray[np.bool_]
 Values = dict[str, NDArray[Any]]
-Clock = Callable[[str, float], None]  # told how many seconds of a thread a node took
+Clock = Callable[[str, float], None]  # told how many seconds of a thread's own a node took
 
 
 def no_clock(name: str, seconds: float) -> None:
@@ -55,11 +55,11 @@ def run_batch(
     masks: dict[str, Bools] = {}
     recording = {node.name for node in recorded(plan.graph)} if record else set()
     for node in plan.graph.nodes.values():
-        began = perf_counter()
+        began = thread_time()
         _compute(batch, node, samples)
         if notes:
             notes.see(batch, node)
-        clock(node.name, perf_counter() - began)
+        clock(node.name, thread_time() - began)
         if node.name in recording or isinstance(node, i.Readout):
             value = batch.dense(node.name)
             kept[node.name] = value.astype(record_dtype(node)) if node.name in recording else value

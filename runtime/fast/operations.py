@@ -173,6 +173,7 @@ def _run(
     weights = Weights(
         plan.dense,
         inputs,
+        x.rows.shape[1],
         plan.outputs,
         plan.values.ctypes.data,
         plan.offsets.ctypes.data,

@@ -13,7 +13,7 @@ from pumice.compiler.ir import Node
 from pumice.hwsim.kernels.sums import add_samples
 from pumice.runtime.fast.lanes import Held, rows_of
 from pumice.runtime.fast.operations import Batch, multiplied
-from pumice.runtime.tally import Tally, Wanted
+from pumice.runtime.tally import Tally, Wanted, products_of
 
 Ints = NDArray[np.int64]
 LARGEST = (1 << 31) - 1
@@ -63,19 +63,24 @@ class Notes:
             self.payloads[node.name] = payloads
 
     def _multiply(self, batch: Batch, node: i.SpikeMatmul) -> None:
-        inputs = [batch.values[name] for name in node.inputs]
-        binary = all(batch.plan.graph.nodes[name].out.high <= 1 for name in node.inputs)
-        products = self._product(batch, node, inputs)
-        if binary:
-            self.coincidences[node.name] = self.products[node.name] = products
+        inputs, graph = [batch.values[name] for name in node.inputs], batch.plan.graph
+        types = [graph.nodes[name].out for name in node.inputs]
+        if all(out.high <= 1 for out in types):
+            self.coincidences[node.name] = self.products[node.name] = _product_sums(batch, node, inputs)
             return
-        spikes = [_spikes(batch, x) for x in inputs]
-        self.products[node.name] = products
-        self.coincidences[node.name] = self._product(batch, node, spikes)
+        met = _product_sums(batch, node, [_spikes(batch, x) for x in inputs])
+        self.coincidences[node.name] = met
+        if i.largest_sum(node, *types) <= LARGEST:
+            self.products[node.name] = _product_sums(batch, node, inputs)
+            return
+        dense = {name: batch.dense(name) for name in node.inputs}
+        self.products[node.name] = products_of(node, graph, dense, met, batch.samples)
 
-    def _product(self, batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Ints:
-        layout = batch.layout(node)
-        return summed(batch, Held(multiplied(batch, node, inputs, 0, LARGEST, np.int32, layout), layout))[1]
+
+def _product_sums(batch: Batch, node: i.SpikeMatmul, inputs: list[Held]) -> Ints:
+    """A product's sums, within 32 bits, added up over samples, [T, C, P]."""
+    layout = batch.layout(node)
+    return summed(batch, Held(multiplied(batch, node, inputs, 0, LARGEST, np.int32, layout), layout))[1]
 
 
 def summed(batch: Batch, value: Held) -> tuple[Ints, Ints]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backend_runs import ENGINES, assert_equal_to_reference, backend_of
+from backend_runs import ENGINES, assert_equal_to_reference, assert_same_run, backend_of
 from cycle_networks import NETWORKS, meaning_of
 from cycle_networks import compiled as compiled_cycle
 from cycle_networks import spikes as cycle_spikes
@@ -34,7 +34,10 @@ from pumice.hwsim.scoring import Criterion
 from pumice.hwsim.spec import load_chip
 from pumice.models.checkpoints import zoo_names
 from pumice.models.nir.export import to_nir
+from pumice.models.paper_models import paper_samples
 from pumice.runtime.model_sources import network_and_samples
+from pumice.runtime.reference import Reference
+from pumice.runtime.result import RunResult
 
 BY_SEED = settings(
     deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
@@ -125,9 +128,10 @@ def test_random_graphs_of_all_primitives(engine: str) -> None:
 
 
 @cache
-def zoo_program(name: str) -> tuple[Program, Any]:
+def zoo_program(name: str, off: bool = False) -> tuple[Program, Any]:
+    """Masks as the model is made: its own, or live ones; off: every token routed."""
     source = network_and_samples(name)
-    options = CompileOptions(masks="static" if name.startswith("sparse") else "live")
+    options = CompileOptions(masks="off" if off else "static" if name.startswith("sparse") else "live")
     return compile_nir(source.network, source.samples[:8], load_chip("loihi2"), options), source.samples
 
 
@@ -135,3 +139,26 @@ def zoo_program(name: str) -> tuple[Program, Any]:
 def test_every_model_of_the_zoo(name: str, engine: str) -> None:
     program, x = zoo_program(name)
     assert_equal_to_reference(program, x[:3], backend_of(engine))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("off", [False, True])
+@pytest.mark.parametrize("name", zoo_names())
+def test_every_model_of_the_zoo_on_more_samples_than_a_tile_has_lanes(name: str, off: bool, engine: str) -> None:
+    program, x = zoo_program(name, off)
+    assert_equal_to_reference(program, x[:70], backend_of(engine))
+
+
+@cache
+def spikformer_4_384() -> tuple[Program, Any, RunResult]:
+    source, x = network_and_samples("spikformer-4-384"), paper_samples("spikformer-4-384", 8)
+    program = compile_nir(source.network, x[:2], load_chip("loihi2"), CompileOptions(masks="off"))
+    return program, x, Reference().run(program, x, record=True)
+
+
+@pytest.mark.slow
+def test_spikformer_4_384(engine: str) -> None:
+    """Every spike and count of eight images."""
+    program, x, reference = spikformer_4_384()
+    assert sum(spikes.any() for spikes in reference.spikes.values()) > 20
+    assert_same_run(backend_of(engine).run(program, x, record=True), reference)

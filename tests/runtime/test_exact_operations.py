@@ -11,7 +11,7 @@ from backend_runs import ENGINES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from one_node import Executor, check, executor_of, of
+from one_node import OPERANDS, Executor, check, executor_of, of
 
 from pumice.compiler import int_nodes as i
 from pumice.hwsim.arith import ACTIVATION_LIMIT, STATE_LIMIT
@@ -73,14 +73,6 @@ def test_pools(run: Executor, seed: int, window: tuple[int, int, int], most: int
     check(i.MaxPool("n", ("x",), replace(source, shape=shape), "n", *window), [source], rng, run)
     spikes = replace(source, dtype="spike", low=0, high=1)
     check(i.OrPool("n", ("x",), replace(spikes, shape=shape), "n", *window), [spikes], rng, run)
-
-
-OPERANDS: dict[Any, Any] = {  # shapes of both operands and of the product, for heads of d and w channels, n tokens
-    "scores": lambda h, d, w, n: ((h * d, n), (h * d, n), (h * n, n)),
-    "scores-values": lambda h, d, w, n: ((h * n, n), (h * w, n), (h * w, n)),
-    "keys-values": lambda h, d, w, n: ((h * d, n), (h * w, n), (h * d, w)),
-    "queries-context": lambda h, d, w, n: ((h * d, n), (h * d, w), (h * w, n)),
-}
 
 
 @OFTEN

@@ -14,16 +14,15 @@ import sys
 sys.path.insert(0, "tests")
 import dirty_memory, one_node, pytest
 one_node.DirtyMemory = dirty_memory.DirtyMemory = dirty_memory.FencedMemory
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-k", "fast or token or map or list", *sys.argv[1:]]))
+sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-k", "not torch", *sys.argv[1:]]))
 """
 TOUCHED = """
 import sys
 sys.path.insert(0, "tests")
 import dirty_memory
+import ctypes
 made = dirty_memory.FencedMemory().array((4096,), "u1")
 assert made.sum() == 0
-made.base.ravel()[-1:].view()
-import ctypes
 ctypes.string_at(made.ctypes.data + 4096, 4096)
 """
 

@@ -17,7 +17,9 @@ from pumice.compiler.ir import TensorType
 
 SEEDS = st.integers(0, 2**32 - 1)
 OFTEN = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
-RANGES = st.sampled_from([(0, 1), (0, 4), (0, 127), (0, 128), (0, 129), (0, 255), (-128, 127), (-1, 1), (-1, 255), (0, 300)])
+RANGES = st.sampled_from(
+    [(0, 1), (0, 4), (0, 127), (0, 128), (0, 129), (0, 255), (-128, 127), (-1, 1), (-1, 255), (0, 300)]
+)
 KERNELS = st.sampled_from([(1, 1), (3, 3), (5, 5), (1, 3), (5, 1), (3, 7), (2, 2), (4, 3)])
 WEIGHTS = st.sampled_from([(-127, 127, 1), (-128, 127, 2), (-128, 127, 1), (-255, 255, 1), (-255, 255, 4)])
 
