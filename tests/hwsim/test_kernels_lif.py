@@ -29,6 +29,7 @@ def _rows(
     chunks: int,
     sums: int,
     packed: bool,
+    skips: int,
     membrane: int,
     apart: int,
     numbers: Any,
@@ -36,6 +37,7 @@ def _rows(
     on: int,
     decays: bool,
     noted: int,
+    tight: bool,
     out: int,
     out_apart: int,
 ) -> None:
@@ -45,6 +47,7 @@ def _rows(
         chunks,
         sums,
         packed,
+        skips,
         membrane,
         apart,
         shift,
@@ -54,6 +57,7 @@ def _rows(
         on,
         decays,
         np.uint8(noted),
+        tight,
         out,
         out_apart,
     )
@@ -80,7 +84,7 @@ def pushed(sums: NDArray[np.int64], on: NDArray[np.bool_], rng: np.random.Genera
     st.sampled_from([0, 1]),
     st.sampled_from([1, 300, arith.ACTIVATION_LIMIT - 1]),
     st.sampled_from(["hold", "decay"]),
-    st.booleans(),
+    st.sampled_from(["all", "packed", "tight"]),
     st.sampled_from([0.0, 0.3, 1.0]),
 )
 def test_a_step(
@@ -91,10 +95,11 @@ def test_a_step(
     halved: int,
     most: int,
     state: Any,
-    packed: bool,
+    kind: str,
     share: float,
 ) -> None:
-    """Membranes from all of their range, currents and biases that saturate them, sums that lack a doubling."""
+    """Membranes from all of their range, currents and biases that saturate them, sums that lack a doubling; sums, and what is
+    sent, of all lanes or of those that are on."""
     rng, (rows, chunks) = np.random.default_rng(seed), size
     lanes = 16 * chunks
     sums = extreme(rng, (rows, lanes), -(most >> halved), most >> halved)
@@ -107,13 +112,16 @@ def test_a_step(
         [(sums << halved)[None, None], on[None, None].astype(np.int64)],
         (np.zeros_like(before)[None], before[None]),
     )
+    packed, tight = kind != "all", kind == "tight"
     held, membranes = room_of(pushed(sums, on, rng) if packed else sums, np.int32), room_of(before, np.int32)
+    skips = room_of([4 * on[: 16 * k].sum() for k in range(chunks)], np.int64)
     given_bias, given_on, out = room_of(bias, np.int32), room_of(on, np.uint8), room((rows, lanes + 16), np.uint8)
     numbers = (arith.MEMBRANE_SHIFT + halved, arith.DECAY_UNITY - dv, vth << arith.MEMBRANE_SHIFT)
-    places = (numbers, given_bias.at, given_on.at, state == "decay", 2, out.at, lanes + 16)
-    _rows(rows, chunks, held.at, packed, membranes.at, 4 * lanes, *places)
-    assert np.array_equal(out.array[:, :lanes] & 1, wanted[0, 0])
-    assert np.array_equal(out.array[:, :lanes] >> 1, active[0])
+    places = (numbers, given_bias.at, given_on.at, state == "decay", 2, tight, out.at, lanes + 16)
+    _rows(rows, chunks, held.at, packed, skips.at, membranes.at, 4 * lanes, *places)
+    sent, noted = (x[:, on] if tight else x for x in (wanted[0, 0], active[0]))
+    assert np.array_equal(out.array[:, : sent.shape[1]] & 1, sent)
+    assert np.array_equal(out.array[:, : sent.shape[1]] >> 1, noted)
     assert np.array_equal(membranes.array, after[0])
     assert out.intact
     assert membranes.intact
@@ -131,7 +139,8 @@ def test_every_decay_of_every_membrane_rounds_as_arith_does(v: int, dv: int) -> 
     membranes, sums = room_of(values[None], np.int32), room_of(np.zeros((1, 16)), np.int32)
     nothing, on, out = room_of([0], np.int32), room_of(np.zeros(16), np.uint8), room((1, 16), np.uint8)
     numbers = (6, arith.DECAY_UNITY - dv, FULL)
-    _rows(1, 1, sums.at, False, membranes.at, 64, numbers, nothing.at, on.at, True, 0, out.at, 16)
+    places = (numbers, nothing.at, on.at, True, 0, False, out.at, 16)
+    _rows(1, 1, sums.at, False, sums.at, membranes.at, 64, *places)
     assert np.array_equal(membranes.array[0], arith.decay(values, dv))
     assert not out.array.any()
 

@@ -16,7 +16,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 OFTEN = settings(deadline=None, max_examples=60)
 LANES = 64
 quad_rows, copy_rows, squeeze_rows = row_tiles.quad_rows, row_tiles.copy_rows, row_tiles.squeeze_rows
-count_lanes, lane_bits, count_common = row_tiles.count_lanes, row_tiles.lane_bits, row_tiles.count_common
+lane_bits, count_common = row_tiles.lane_bits, row_tiles.count_common
+skip_lanes, spread_rows = row_tiles.skip_lanes, row_tiles.spread_rows
 clear_words, fill_rows = row_tiles.clear_words, row_tiles.fill_rows
 
 
@@ -36,8 +37,13 @@ def _squeeze(x: int, stride: int, count: int, on: int, out: int, apart: int) -> 
 
 
 @njit  # type: ignore[misc]
-def _count(on: int) -> int:
-    return count_lanes(on)
+def _skip(on: int, chunks: int, before: int, out: int) -> int:
+    return skip_lanes(on, chunks, before, out)
+
+
+@njit  # type: ignore[misc]
+def _spread(x: int, stride: int, count: int, on: int, chunks: int, skips: int, out: int, apart: int) -> None:
+    spread_rows(x, stride, count, on, chunks, skips, out, apart)
 
 
 @njit  # type: ignore[misc]
@@ -85,7 +91,23 @@ def test_lanes_that_are_on_are_pushed_together(seed: int, rows: int, share: floa
     assert np.array_equal(out.array[:, 3 : 3 + count], x.array[:, :LANES][:, on.array > 0])
     assert np.array_equal(out.array[:, :3], before[:, :3])
     assert np.array_equal(out.array[:, 3 + count :], before[:, 3 + count :])
-    assert _count(on.at) == count
+
+
+@OFTEN
+@given(SEEDS, st.integers(0, 5), st.integers(1, 9), st.integers(0, 3), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_lanes_that_were_pushed_together_go_back_to_their_places(
+    seed: int, rows: int, chunks: int, before: int, share: float
+) -> None:
+    rng, lanes = np.random.default_rng(seed), 16 * chunks
+    on, skips = room_of(rng.random(lanes) < share, np.uint8), room((chunks,), np.int64)
+    assert _skip(on.at, chunks, before, skips.at) == before + on.array.sum()
+    assert [*skips.array // 4] == [before + on.array[: 16 * k].sum() for k in range(chunks)]
+    packed, out = room_of(rng.integers(1, 256, (rows, before + lanes)), np.uint8), room((rows, lanes + 5), np.uint8)
+    _spread(packed.at, before + lanes, rows, on.at, chunks, skips.at, out.at, lanes + 5)
+    wanted = np.zeros((rows, lanes), np.uint8)
+    wanted[:, on.array > 0] = packed.array[:, before : before + int(on.array.sum())]
+    assert np.array_equal(out.array[:, :lanes], wanted)
+    assert out.intact
 
 
 @OFTEN
