@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from pumice.compiler.mapping.mapper import map_network
 from pumice.compiler.options import CompileOptions
-from pumice.compiler.pipeline import balanced, quantize
+from pumice.compiler.pipeline import RATE_SAMPLES, balanced, quantize
 from pumice.compiler.program import Program
 from pumice.hwsim.spec import ChipSpec, load_chip
 from pumice.runtime.fast.rates import measure_rates
@@ -44,7 +44,7 @@ def _compile(name: str, chip: ChipSpec) -> None:
     with _stage(name, "to balanced"):
         graph = balanced(quantized, chip, options)
     with _stage(name, "rates"):
-        rates = measure_rates(graph, source.samples)
+        rates = measure_rates(graph, source.samples[:RATE_SAMPLES])
     with _stage(name, "mapped"):
         mapped = map_network(graph, chip, rates)
     use = core_utilisation(Program(graph, mapped.mapping, chip, options))

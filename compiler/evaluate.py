@@ -15,7 +15,8 @@ from pumice.compiler.evaluate_general import delayed, over_time, stepper
 from pumice.compiler.ir import Graph, Node
 from pumice.compiler.loops import parts, past, runs_at_once
 from pumice.compiler.selector import selected, selector_scores
-from pumice.hwsim.arith import max_pool, patches, ungrouped
+from pumice.compiler.tiles import tiles
+from pumice.hwsim.arith import PATCH_VALUES, max_pool, patches, ungrouped
 from pumice.hwsim.scoring import sample_masks
 
 Floats = NDArray[np.float64]
@@ -177,23 +178,40 @@ def conv(x: Floats, weight: Floats, bias: Floats, stride: tuple[int, int], paddi
     images = x.reshape(-1, *x.shape[2:], *[1] * missing)
     large = x.shape[0] * int(np.prod(images.shape[2:])) * weight.size // (stride[0] * stride[1]) > LARGE
     dtype = np.float32 if large else np.float64
-    columns = patches(images.astype(dtype, copy=False), (weight.shape[2], weight.shape[3]), stride, padding)
-    out = columns @ weight.reshape(weight.shape[0], -1).T.astype(dtype, copy=False) + bias
-    out = np.moveaxis(out, -1, 1)
-    return np.ascontiguousarray(out.reshape(*x.shape[:2], *out.shape[1 : 4 - missing]))
+    shown = images[: x.shape[1]] if x.strides[0] == 0 else images  # one frame at every step is convolved once
+    matrix, kernel = weight.reshape(weight.shape[0], -1).T.astype(dtype, copy=False), weight.shape[2:]
+    values = max(1, weight[0].size * int(np.prod(shown.shape[2:])) // (stride[0] * stride[1]))
+    few = max(1, PATCH_VALUES // values)
+    parts = []
+    for k in range(0, len(shown), few):
+        columns = patches(shown[k : k + few].astype(dtype, copy=False), (kernel[0], kernel[1]), stride, padding)
+        product = np.moveaxis(columns @ matrix, -1, 1)
+        parts.append(np.add(product, bias[:, None, None], order="C"))
+    out = np.concatenate(parts)
+    out = out.reshape(-1, *x.shape[1:2], *out.shape[1 : 4 - missing])
+    return out if len(out) == len(x) else np.repeat(out, len(x), axis=0)
 
 
 def lif(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str) -> Floats:
     """Spikes of a LIF layer; routed: [T, B, N] or None. x: [T, B, C, …]."""
-    v = np.zeros_like(x[0])
     spikes = np.empty_like(x)
-    for t in range(x.shape[0]):
-        after, fired = lif_update(v, x[t], node)
-        on = True if routed is None else routed[t][:, None, :]
-        idle = v if state == "hold" else v - v / node.tau
-        v = np.where(on, after, idle)
-        spikes[t] = fired & on
+    for samples, channels in tiles(x.shape[1:]):
+        part = np.s_[:, samples, channels]
+        _lif_part(x[part], node, None if routed is None else routed[:, samples], state, spikes[part])
     return spikes
+
+
+def _lif_part(x: Floats, node: f.Lif, routed: NDArray[np.bool_] | None, state: str, spikes: Floats) -> None:
+    """`lif` of some samples and channels, into `spikes`."""
+    v = np.zeros_like(x[0])
+    for t in range(x.shape[0]):
+        after, spikes_now = lif_update(v, x[t], node)
+        if routed is None:
+            v, spikes[t] = after, spikes_now
+            continue
+        on = routed[t][:, None, :]
+        v = np.where(on, after, v if state == "hold" else v - v / node.tau)
+        spikes[t] = spikes_now & on
 
 
 def lif_stepper(node: f.Lif) -> Callable[[Floats], Floats]:

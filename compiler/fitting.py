@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pumice.compiler.quantization import magnitude
 from pumice.compiler.scale_search import Part, Snap, scales_by_error
 from pumice.compiler.weight_grid import WeightGrid
 from pumice.errors import InputError
@@ -107,10 +108,10 @@ def _try_scale(scale: float, layer: LayerProblem, grid: WeightGrid) -> Iterator[
     currents = [part.currents(weight) for weight, part in zip(weights, layer.parts, strict=True)]
     current = currents[0] if len(currents) == 1 else np.asarray(sum(currents))
     drift = current.mean(axis=(0, 1, *range(3, current.ndim))) / plain.scale - layer.mean_current
-    corrected = layer.integers(layer.bias - drift, scale)
+    corrected, seen = layer.integers(layer.bias - drift, scale), magnitude(current)
     for neurons in (plain, corrected):
         if neurons is None or neurons.scale != plain.scale:
             continue
         outputs, peak = neurons.run(current)
-        error, seen = layer.error(outputs, layer.target), int(np.abs(current).max(initial=0))
+        error = layer.error(outputs, layer.target)
         yield LayerFit(weights, neurons, error, worst, seen, peak, sum(clipped for _, clipped in found))

@@ -15,13 +15,14 @@ reach a step of the grid, compare with `>=` themselves ("inclusive"), which stoc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler.float_nodes import Lif, MultiSpike
+from pumice.compiler.tiles import tiles
 from pumice.hwsim.arith import (
     DECAY_UNITY,
     MEMBRANE_SHIFT,
@@ -140,13 +141,20 @@ def worst_current(weight: Ints, low: int, high: int) -> int:
 
 def run_layer(current: Ints, params: LifParams) -> tuple[NDArray[np.bool_], int]:
     """Spikes [T, B, …] of a LIF layer from its currents, and the largest |v| seen."""
-    u = v = np.zeros_like(current[0])
     spikes = np.empty(current.shape, np.bool_)
-    peak = 0
-    for t in range(current.shape[0]):
-        u, after, spikes[t] = lif_step(u, v, current[t], params)
-        v, peak = after, max(peak, int(np.abs(after).max(initial=0)))
+    peak, bias = 0, np.broadcast_to(params.bias, current.shape[2:])
+    for samples, channels in tiles(current.shape[1:]):
+        some, part = current[:, samples, channels], replace(params, bias=bias[channels])
+        u = v = np.zeros_like(some[0])
+        for t in range(len(some)):
+            u, v, spikes[t, samples, channels] = lif_step(u, v, some[t], part)
+            peak = max(peak, magnitude(v))
     return spikes, peak
+
+
+def magnitude(x: Ints) -> int:
+    """The largest |value|, 0 of none."""
+    return max(-int(x.min(initial=0)), int(x.max(initial=0)))
 
 
 def input_grid(samples: Floats, bits: int) -> tuple[float, int, int]:

@@ -151,9 +151,7 @@ def membrane_error(
     `times` as often."""
     variance = np.zeros(len(parts[0].weight))
     for part, moment in zip(parts, moments, strict=True):
-        ideal = part.ideal(scale)
-        weight, _ = grid.nearest(ideal)
-        variance += error_variance(weight - ideal, part.groups, moment)
+        variance += error_variance(grid.rounding_error(part.ideal(scale)), part.groups, moment)
     return float((np.sqrt(variance) * times).sum() / scale)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.arith import Signs
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
@@ -50,6 +51,13 @@ class WeightGrid:
         whole = np.rint(np.asarray(ideal, np.float64) / self.step)
         clipped = int(((whole < self.low) | (whole > self.high)).sum())
         return self.step * np.clip(whole, self.low, self.high).astype(np.int64), clipped
+
+    def rounding_error(self, ideal: Floats) -> Floats:
+        """What `nearest` adds to each weight."""
+        error = np.rint(ideal / self.step)
+        np.clip(error, self.low, self.high, out=error)
+        error *= self.step
+        return np.asarray(error - ideal)
 
     def holds(self, weight: Ints) -> bool:
         """Whether all weights are on the grid."""

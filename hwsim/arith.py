@@ -24,7 +24,7 @@ DECAY_SHIFT = 12
 DECAY_UNITY = 1 << DECAY_SHIFT
 STATE_LIMIT = 1 << 23  # u and v are 24-bit signed
 ACTIVATION_LIMIT = 1 << 17  # |a_in| below this cannot wrap u
-PATCH_VALUES = 1 << 24  # patches of a convolution held at once: bounds memory, changes nothing else
+PATCH_VALUES = 1 << 21  # patches of a convolution held at once: bounds memory, changes nothing else
 MAX_SYNAPSES = 4  # that carry one weight between them
 NO_CURRENT_MEMORY = 4095  # du whose offset of 1 makes u forget everything
 Reset = Literal["hard", "soft", "next", "both"]
@@ -61,8 +61,11 @@ def decay(x: Ints, rate: int | Ints) -> Ints:
     if np.all(rate == DECAY_UNITY):
         return np.zeros_like(x)
     product = x * (DECAY_UNITY - rate)
-    lift = (product >> 63) & (DECAY_UNITY - 1)  # a shift rounds down; negative values round up instead
-    return np.asarray((product + lift) >> DECAY_SHIFT)
+    lift = product >> 63
+    lift &= DECAY_UNITY - 1  # a shift rounds down; negative values round up instead
+    lift += product
+    lift >>= DECAY_SHIFT
+    return np.asarray(lift)
 
 
 def wrap_current(u: Ints) -> Ints:
@@ -85,7 +88,8 @@ def lif_step(u: Ints, v: Ints, a_in: Ints, params: LifParams) -> tuple[Ints, Int
     threshold = params.vth << MEMBRANE_SHIFT
     late = params.reset in ("next", "both")
     owed = threshold * beyond(v, threshold, params.inclusive) if late else 0
-    v = saturate(decay(v, params.dv) + u + params.bias - owed)
+    v = decay(v, params.dv) + u + params.bias
+    v = saturate(v - owed if late else v)
     spikes = beyond(v, threshold, params.inclusive)
     after = after_spikes(v, spikes, owed, threshold, params.reset, 0)
     return u, after if params.reset in ("hard", "next") else saturate(after), spikes

@@ -17,11 +17,12 @@ from pumice.runtime.fast.plan import has_cycles, plan_of
 from pumice.runtime.tally import Wanted
 
 LARGE = 1 << 34  # products below which the plain walk is done before the kernels are loaded
+LAID = 1  # samples that the plain walk is through while weights are laid out for the kernels
 
 
 def measure_rates(graph: Graph, samples: NDArray[Any]) -> Rates:
     """As `compiler.spike_rates.measure_rates`, and sooner done; without numba it is that function that measures."""
-    if products(graph) * len(samples) < LARGE or has_cycles(graph):
+    if products(graph) * (len(samples) - LAID) < LARGE or has_cycles(graph):
         return spike_rates.measure_rates(graph, samples)
     try:
         return rates_by_kernels(graph, samples)
