@@ -29,6 +29,7 @@ def _rows(
     chunks: int,
     sums: int,
     packed: bool,
+    skips: int,
     membrane: int,
     apart: int,
     numbers: Any,
@@ -40,23 +41,8 @@ def _rows(
     out_apart: int,
 ) -> None:
     shift, keep, threshold = np.int32(numbers[0]), np.int32(numbers[1]), np.int32(numbers[2])
-    lif_rows(
-        rows,
-        chunks,
-        sums,
-        packed,
-        membrane,
-        apart,
-        shift,
-        bias,
-        keep,
-        threshold,
-        on,
-        decays,
-        np.uint8(noted),
-        out,
-        out_apart,
-    )
+    flags = (threshold, on, decays, np.uint8(noted))
+    lif_rows(rows, chunks, sums, packed, skips, membrane, apart, shift, bias, keep, *flags, out, out_apart)
 
 
 @njit  # type: ignore[misc]
@@ -65,10 +51,15 @@ def _store(rows: int, chunks: int, sums: int, apart: int, shift: int, out: int, 
 
 
 def pushed(sums: NDArray[np.int64], on: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """The sums of the lanes that are on, one after another, then garbage."""
+    """The sums of the lanes that are on, one after another, then garbage; `skips_of` says where those of a chunk are."""
     together = rng.integers(-(1 << 20), 1 << 20, sums.shape)
     together[:, : int(on.sum())] = sums[:, on]
     return together
+
+
+def skips_of(on: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Bytes."""
+    return np.array([4 * on[: 16 * k].sum() for k in range(len(on) // 16)], np.int64)
 
 
 @OFTEN
@@ -111,7 +102,8 @@ def test_a_step(
     given_bias, given_on, out = room_of(bias, np.int32), room_of(on, np.uint8), room((rows, lanes + 16), np.uint8)
     numbers = (arith.MEMBRANE_SHIFT + halved, arith.DECAY_UNITY - dv, vth << arith.MEMBRANE_SHIFT)
     places = (numbers, given_bias.at, given_on.at, state == "decay", 2, out.at, lanes + 16)
-    _rows(rows, chunks, held.at, packed, membranes.at, 4 * lanes, *places)
+    skips = room_of(skips_of(on), np.int64)
+    _rows(rows, chunks, held.at, packed, skips.at, membranes.at, 4 * lanes, *places)
     assert np.array_equal(out.array[:, :lanes] & 1, wanted[0, 0])
     assert np.array_equal(out.array[:, :lanes] >> 1, active[0])
     assert np.array_equal(membranes.array, after[0])
@@ -131,7 +123,7 @@ def test_every_decay_of_every_membrane_rounds_as_arith_does(v: int, dv: int) -> 
     membranes, sums = room_of(values[None], np.int32), room_of(np.zeros((1, 16)), np.int32)
     nothing, on, out = room_of([0], np.int32), room_of(np.zeros(16), np.uint8), room((1, 16), np.uint8)
     numbers = (6, arith.DECAY_UNITY - dv, FULL)
-    _rows(1, 1, sums.at, False, membranes.at, 64, numbers, nothing.at, on.at, True, 0, out.at, 16)
+    _rows(1, 1, sums.at, False, sums.at, membranes.at, 64, numbers, nothing.at, on.at, True, 0, out.at, 16)
     assert np.array_equal(membranes.array[0], arith.decay(values, dv))
     assert not out.array.any()
 

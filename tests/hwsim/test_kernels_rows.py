@@ -16,7 +16,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 OFTEN = settings(deadline=None, max_examples=60)
 LANES = 64
 quad_rows, copy_rows, squeeze_rows = row_tiles.quad_rows, row_tiles.copy_rows, row_tiles.squeeze_rows
-count_lanes, lane_bits, count_common = row_tiles.count_lanes, row_tiles.lane_bits, row_tiles.count_common
+skip_lanes, lane_bits, count_common = row_tiles.skip_lanes, row_tiles.lane_bits, row_tiles.count_common
 clear_words, fill_rows = row_tiles.clear_words, row_tiles.fill_rows
 
 
@@ -36,8 +36,8 @@ def _squeeze(x: int, stride: int, count: int, on: int, out: int, apart: int) -> 
 
 
 @njit  # type: ignore[misc]
-def _count(on: int) -> int:
-    return count_lanes(on)
+def _skip(on: int, chunks: int, before: int, out: int) -> int:
+    return skip_lanes(on, chunks, before, out)
 
 
 @njit  # type: ignore[misc]
@@ -85,7 +85,10 @@ def test_lanes_that_are_on_are_pushed_together(seed: int, rows: int, share: floa
     assert np.array_equal(out.array[:, 3 : 3 + count], x.array[:, :LANES][:, on.array > 0])
     assert np.array_equal(out.array[:, :3], before[:, :3])
     assert np.array_equal(out.array[:, 3 + count :], before[:, 3 + count :])
-    assert _count(on.at) == count
+    skips = room((LANES // 16,), np.int64)
+    assert _skip(on.at, LANES // 16, 5, skips.at) == 5 + count
+    assert list(skips.array) == [4 * (5 + on.array[: 16 * k].sum()) for k in range(LANES // 16)]
+    assert skips.intact
 
 
 @OFTEN

@@ -98,6 +98,19 @@ def test_more_synapses_than_one_list_holds(gate: str) -> None:
     assert seen["several lists"] == 6
 
 
+@pytest.mark.parametrize("inputs", [479, 480, 481, 1000])
+@pytest.mark.parametrize("gate", ["", "hold"])
+def test_more_inputs_than_are_laid_out_at_a_time(inputs: int, gate: str) -> None:
+    rng, seen = np.random.default_rng(inputs), Counter[str]()
+    for span in ((0, 1), (-128, 127), (0, 255)):
+        check(layer(rng, of((inputs, 70), *span), rng.integers(-127, 128, (13, inputs, 1, 1)), 3, 2, gate), seen)
+    check(
+        layer(rng, of((inputs // 9 + 1, 5, 4), -1, 1), rng.integers(-127, 128, (7, inputs // 9 + 1, 3, 3)), 2, 2),
+        seen,
+    )
+    assert seen["dense"] == 4
+
+
 def test_synapses_of_a_layer_without_synapses_are_silent() -> None:
     source: TensorType = of((5, 70), 0, 1)
     check(layer(np.random.default_rng(0), source, np.zeros((7, 5, 1, 1), np.int64), 3, 3, "decay"))
