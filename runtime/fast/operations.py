@@ -185,14 +185,14 @@ def _run(
         plan.flip,
     )
     laid = batch.memory.array((together * inputs * TILE,), np.uint8)
-    packed = batch.memory.array((together * inputs * TILE if together > 1 else 1,), np.uint8)
+    pushed = batch.memory.array((together * inputs * TILE if together > 1 else 1,), np.uint8)
     sums = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
     skips = batch.memory.array((together * TILE // 16,), np.int64)
-    scratch = Scratch(*(array.ctypes.data for array in (laid, packed, sums, membranes, skips)))
+    scratch = Scratch(*(array.ctypes.data for array in (laid, pushed, sums, membranes, skips)))
     before = 0 if packing is None else packing.before.ctypes.data
-    packed = packing is not None and x.packing is packing
-    routing = Routing(_gate(on), together, packing is not None, packed, packing is not None, before)
+    some = packing is not None
+    routing = Routing(_gate(on), together, some, some and x.packing is packing, some, before)
     run_synapses(lanes_of(x.rows), weights, neurons, routing, lanes_of(out), batch.steps, on.shape[1] // TILE, scratch)
 
 
