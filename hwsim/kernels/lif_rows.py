@@ -7,6 +7,8 @@ are too. Only hard reset and currents without memory: other neurons go through `
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from typing import Any
 
 from llvmlite import ir
@@ -50,16 +52,14 @@ def lif_rows(
     membrane that is not 0; else 0. tight: out, too, is of the lanes that are on only."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        spread, halving = (
-            v.flag(builder, arguments[3]),
-            builder.icmp_signed("==", arguments[9], ir.Constant(v.I32, HALF)),
-        )
-        for expand, chosen in ((False, builder.not_(spread)), (True, spread)):
-            with builder.if_then(chosen), builder.if_else(halving) as (simple, general):
-                with simple:
-                    _rows(builder, arguments, _halved, expand)
-                with general:
-                    _rows(builder, arguments, lambda b, x: _decayed(b, x, arguments[9]), expand)
+        spread = v.flag(builder, arguments[3])
+        halves = builder.icmp_signed("==", arguments[9], ir.Constant(v.I32, HALF))
+        notes = builder.icmp_unsigned("!=", arguments[13], ir.Constant(v.I8, 0))
+        for expand, noted, halving in product((False, True), repeat=3):
+            wanted = [(spread, expand), (notes, noted), (halves, halving)]
+            yes = [flag if on else builder.not_(flag) for flag, on in wanted]
+            with builder.if_then(builder.and_(builder.and_(yes[0], yes[1]), yes[2])):
+                _rows(builder, arguments, _halved if halving else partial(_decayed, keep=arguments[9]), expand, noted)
         return _context.get_dummy_value()
 
     memory = (types.uintp, types.boolean, types.uintp, types.uintp, types.intp)
@@ -76,7 +76,7 @@ def lif_rows(
     return types.void(types.intp, types.intp, *memory, *neurons, types.uintp, types.intp), build
 
 
-def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
+def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool, note: bool) -> None:
     rows, chunks, sums, _, skips, membrane, apart, shift, bias, _, threshold, on, *flags, out, out_apart = arguments
     decays, noted, tight = flags
     late, pushed = v.flag(b, decays), v.flag(b, tight)
@@ -85,7 +85,7 @@ def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool
         down = b.mul(row, apart)
         own = v.load(b, bias, b.shl(row, v.i64(2)), v.I32, 4)
         places = (b.add(sums, down), skips, b.add(membrane, down), b.add(out, b.mul(row, out_apart)))
-        _row(b, chunks, places, (shift, own, threshold, on, late, noted, pushed), decay, expand)
+        _row(b, chunks, places, (shift, own, threshold, on, late, noted if note else None, pushed), decay, expand)
         return []
 
     v.accumulate(b, rows, [], body)
@@ -94,7 +94,8 @@ def _rows(b: Any, arguments: Any, decay: Callable[[Any, Any], Any], expand: bool
 def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, Any], Any], expand: bool) -> None:
     (sums, skips, membrane, out), (shift, bias, threshold, on, late, noted, tight) = places, numbers
     by, plus, limit = (v.splat(b, x, v.V16) for x in (shift, bias, threshold))
-    silent, nothing, note = v.all_lanes(B16, 0), v.all_lanes(v.V16, 0), v.splat(b, noted, B16)
+    silent, nothing = v.all_lanes(B16, 0), v.all_lanes(v.V16, 0)
+    note = None if noted is None else v.splat(b, noted, B16)
 
     def body(step: Any, _: list[Any]) -> list[Any]:
         byte, word = b.shl(step, v.i64(4)), b.shl(step, v.i64(6))
@@ -106,8 +107,10 @@ def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, A
         fired = b.and_(b.icmp_signed(">", after, limit), routed)
         state = b.select(routed, after, b.select(late, idle, before))
         v.store(b, b.select(fired, nothing, state), membrane, word, 64)
-        busy = b.and_(routed, b.icmp_unsigned("!=", b.or_(b.or_(current, before), plus), nothing))
-        sent = b.or_(b.zext(fired, B16), b.select(busy, note, silent))
+        sent = b.zext(fired, B16)
+        if note is not None:
+            busy = b.and_(routed, b.icmp_unsigned("!=", b.or_(b.or_(current, before), plus), nothing))
+            sent = b.or_(sent, b.select(busy, note, silent))
         with b.if_else(tight) as (pushed, whole):
             with pushed:
                 _push(b, sent, routed, b.add(out, b.lshr(v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.i64(2))))
