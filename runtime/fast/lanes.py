@@ -126,6 +126,8 @@ def packing_of(on: Array, layout: Layout, steps: int) -> Packing | None:
     kept = int(counts.flat[0])
     if (counts != kept).any() or not 0 < kept <= PACKED * layout.grid[1]:
         return None
-    tiles = np.add.reduceat(on.astype(np.int64), np.arange(0, on.shape[1], ALIGNMENT), axis=1).cumsum(axis=1)
-    before = np.pad(tiles, ((0, 0), (1, 0)))
-    return Packing(on, np.ascontiguousarray(np.broadcast_to(before, (steps, before.shape[1]))), kept)
+    tiles = on.shape[1] // ALIGNMENT
+    before = np.zeros((steps, tiles + 1), np.int64)
+    np.cumsum(on.reshape(len(on), tiles, ALIGNMENT).sum(axis=2, dtype=np.int64), axis=1, out=before[: len(on), 1:])
+    before[len(on) :] = before[0]
+    return Packing(on, before, kept)

@@ -184,12 +184,10 @@ def _run(
         plan.first.ctypes.data,
         plan.flip,
     )
-    laid = batch.memory.array((together * inputs * TILE,), np.uint8)
-    pushed = batch.memory.array((together * inputs * TILE if together > 1 else 1,), np.uint8)
-    sums = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
-    membranes = batch.memory.array((len(plan.first) * together * TILE,), np.int32)
-    skips = batch.memory.array((together * TILE // 16,), np.int64)
-    scratch = Scratch(*(array.ctypes.data for array in (laid, pushed, sums, membranes, skips)))
+    groups = len(plan.first) * together * TILE
+    sizes = (together * inputs * TILE, together * inputs * TILE, 4 * groups, 4 * groups, together * TILE // 2)
+    room = batch.memory.array((sum(sizes),), np.uint8)  # every size is a multiple of 32, the last one the least
+    scratch = Scratch(*(room.ctypes.data + sum(sizes[:k]) for k in range(len(sizes))))
     before = 0 if packing is None else packing.before.ctypes.data
     some = packing is not None
     routing = Routing(_gate(on), together, some, some and x.packing is packing, some, before)
