@@ -44,7 +44,9 @@ def test_either_order_gives_the_same(
         sizes, shift, max(1, worst // 3) if saturates else worst, sizes[1] - (scores_saturate and sizes[1] > 1)
     )
     rng = np.random.default_rng(seed)
-    inputs = {name: drawn(graph.nodes[name].out, rng) for name in "qkv"}
+    shares = {name: rng.choice([0.5, 1.0]) for name in "qkv"}
+    inputs = {name: (drawn(graph.nodes[name].out, rng) > 0) | (share == 1.0) for name, share in shares.items()}
+    inputs = {name: value.astype(np.int64) for name, value in inputs.items()}
     scores, _ = by_walk(graph, graph.nodes["S"], [inputs["q"], inputs["k"]])
     wanted, _ = by_walk(graph, graph.nodes["Y"], [scores, inputs["v"]])
     batch = replace(batch_of(graph, inputs), counted=False)
