@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from fused import Layer, layer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from one_node import of
+from one_node import batch_of, by_walk, of
 
+from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import TensorType
+from pumice.runtime.fast.operations import run_node
 
 SEEDS = st.integers(0, 2**32 - 1)
 OFTEN = settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
@@ -109,6 +112,25 @@ def test_more_inputs_than_are_laid_out_at_a_time(inputs: int, gate: str) -> None
         seen,
     )
     assert seen["dense"] == 4
+
+
+@pytest.mark.parametrize("span", [(-128, 127), (0, 255)])
+def test_membranes_leave_nothing_between_the_maps_that_a_convolution_reads(span: tuple[int, int]) -> None:
+    """A bias is added to every neuron, and to no lane that holds none."""
+    rng, shape = np.random.default_rng(0), (4, 5, 6)
+    first, second = (layer(rng, of(shape, *s), rng.integers(-9, 10, (4, 4, 3, 3)), 3, 2) for s in ((0, 1), span))
+    current, conv = first.graph.nodes["s"], replace(second.graph.nodes["s"], name="r", inputs=("y",))
+    bias = np.full(4, 100)
+    stream = i.Membrane("y", ("s",), of(shape, *span), "y", 0, bias, 1.0)
+    nodes = {node.name: node for node in (first.graph.nodes["x"], current, stream, conv)}
+    graph = replace(first.graph, nodes=nodes, output="r")
+    batch, wanted = batch_of(graph, first.inputs), first.inputs["x"]
+    for name in ("s", "y", "r"):
+        made = run_node(batch, nodes[name])
+        assert made is not None
+        batch.values[name] = made
+        wanted, _ = by_walk(graph, nodes[name], [wanted])
+        assert np.array_equal(batch.dense(name), wanted)
 
 
 def test_synapses_of_a_layer_without_synapses_are_silent() -> None:
