@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, 
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif, unpack_rows
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import TILE, Lanes, Neurons, Routing, Scratch, Weights, run_synapses
+from pumice.hwsim.kernels.synapses import TILE, Lanes, Neurons, Routing, Scratch, run_synapses
 from pumice.runtime.fast.lanes import Held, Layout, Packing, held, packing_of, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.plan import Plan
@@ -168,26 +169,11 @@ def _run(
     inputs, together = len(plan.taps), 1
     if packing is not None:
         together = max(2, min(MOST_TOGETHER, int(on.shape[1] / max(packing.before[0, -1], 1) + 0.5)))
-    rows = plan.taps[:, 0] * x.rows.strides[1] + plan.taps[:, 1]
-    tight = plan.taps[:, 0] * (together * TILE)
-    weights = Weights(
-        plan.dense,
-        inputs,
-        x.rows.shape[1],
-        plan.outputs,
-        plan.values.ctypes.data,
-        plan.offsets.ctypes.data,
-        plan.lists.ctypes.data,
-        len(plan.lists),
-        rows.ctypes.data,
-        tight.ctypes.data,
-        plan.first.ctypes.data,
-        plan.flip,
-    )
+    weights = plan.weights(x.rows.shape[1], x.rows.strides[1], together)
     groups = len(plan.first) * together * TILE
     sizes = (together * inputs * TILE, together * inputs * TILE, 4 * groups, 4 * groups, together * TILE // 2)
     room = batch.memory.array((sum(sizes),), np.uint8)  # every size is a multiple of 32, the last one the least
-    scratch = Scratch(*(room.ctypes.data + sum(sizes[:k]) for k in range(len(sizes))))
+    scratch = Scratch(*accumulate(sizes[:-1], initial=room.ctypes.data))
     before = 0 if packing is None else packing.before.ctypes.data
     some = packing is not None
     routing = Routing(_gate(on), together, some, some and x.packing is packing, some, before)

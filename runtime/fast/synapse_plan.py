@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import TensorType
+from pumice.hwsim.kernels.synapses import Weights
 from pumice.runtime.fast.memory import Memory
 
 GROUP = 6  # outputs of a tile (`hwsim.kernels.synapses`)
@@ -24,7 +25,8 @@ Array = NDArray[Any]
 @dataclass(frozen=True, eq=False)
 class SynapsePlan:
     """Weights as the kernels take them. shift: doublings that they lack. taps: each input row's channel and offset in lanes,
-    [K, 2]. values, offsets, lists, first: see `hwsim.kernels.synapses.Weights`, which has dense and flip too."""
+    [K, 2]. values, offsets, lists, first: see `hwsim.kernels.synapses.Weights`, which has dense and flip too. made: those of
+    inputs that it has met."""
 
     dense: bool
     shift: int
@@ -35,6 +37,23 @@ class SynapsePlan:
     first: Array
     flip: int
     outputs: int
+    made: dict[tuple[int, int, int], tuple[Weights, Array, Array]] = field(default_factory=dict)
+
+    def weights(self, channels: int, row: int, together: int) -> Weights:
+        """For inputs [T, channels, lanes] whose rows are `row` bytes apart, and so many tiles together."""
+        key = (channels, row, together)
+        if key not in self.made:
+            rows = self.taps[:, 0] * row + self.taps[:, 1]
+            tight = self.taps[:, 0] * (together * TILE)
+            self.made[key] = (self._weights(channels, rows, tight), rows, tight)  # which holds their addresses
+        return self.made[key][0]
+
+    def _weights(self, channels: int, rows: Ints, tight: Ints) -> Weights:
+        places = (x.ctypes.data for x in (self.values, self.offsets, self.lists))
+        values, offsets, lists = places
+        after = (rows.ctypes.data, tight.ctypes.data, self.first.ctypes.data, self.flip)
+        sizes = (len(self.taps), channels, self.outputs)
+        return Weights(self.dense, *sizes, values, offsets, lists, len(self.lists), *after)
 
 
 def plan_synapse(node: i.Synapse, source: TensorType, border: int, sparse: float = SPARSE) -> SynapsePlan | None:
