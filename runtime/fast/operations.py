@@ -312,8 +312,11 @@ def _reshaped(batch: Batch, node: Node, x: Held) -> Held:
         return Held(x.rows, layout)
     parts = x.layout.positions(x.rows)
     rows = rows_of(layout, len(x.rows), x.rows.dtype.type, batch.memory, clear=True)
-    whole = np.moveaxis(parts, 2, 1).reshape(len(x.rows), batch.samples, *layout.shape)
     into = layout.positions(rows)
+    if layout.shape[0] == x.layout.shape[0]:
+        into[...] = parts.reshape(into.shape)
+        return Held(rows, layout)
+    whole = np.moveaxis(parts, 2, 1).reshape(len(x.rows), batch.samples, *layout.shape)
     into[...] = np.moveaxis(whole, 1, 2).reshape(into.shape)
     return Held(rows, layout)
 
