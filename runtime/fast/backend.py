@@ -36,13 +36,15 @@ BYTES = 1 << 26  # values of a batch, if all were kept: fewer samples of a large
 @dataclass(frozen=True)
 class Fast:
     """counts=False skips the accounting. threads: how many, 0 for one on each core. progress: told samples done and in all.
-    clock: told what each node takes, by the threads. plans: of the graphs that it has run, by their identity."""
+    clock: told what each node takes, by the threads. plans: of the graphs that it has run, by their identity. idle: memory of
+    threads that are done, for the next ones."""
 
     counts: bool = True
     threads: int = 0
     progress: Progress = no_progress
     clock: Clock = no_clock
     plans: dict[int, Plan] = field(default_factory=dict)
+    idle: deque[Memory] = field(default_factory=deque)
 
     def run(
         self, program: Program, inputs: NDArray[Any], masks: Bools | None = None, record: bool = False
@@ -65,19 +67,24 @@ class Fast:
         """Batches in their order; each thread has memory of its own."""
         threads = self.threads or threads_allowed()
         plan, names = self._plan(graph), wanted(graph) if self.counts else None
-        idle = deque(Memory() for _ in range(threads))
 
         def one(part: slice) -> Ran:
-            memory = idle.pop()
+            memory = self._memory()
             try:
                 given = None if schedule is None else schedule[:, part]
                 return run_batch(plan, inputs[part], given, memory, names, record, self.clock)
             finally:
-                idle.append(memory)
+                self.idle.append(memory)
 
         parts = cut(len(inputs), batch_size(plan), threads)
         with ThreadPoolExecutor(threads) as pool:
             yield from _in_order(pool, one, parts, 2 * threads)
+
+    def _memory(self) -> Memory:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return Memory()
 
     def _plan(self, graph: Graph) -> Plan:
         if id(graph) not in self.plans:
