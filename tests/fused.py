@@ -11,7 +11,8 @@ from one_node import Ran, batch_of, by_walk, drawn, of
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, TensorType
-from pumice.runtime.fast.operations import Batch, run_node
+from pumice.runtime.fast.batch import Batch
+from pumice.runtime.fast.operations import run_node
 
 Ints = NDArray[np.int64]
 

@@ -16,8 +16,9 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, Node, TensorType
 from pumice.compiler.walk import stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
+from pumice.runtime.fast.batch import Batch
 from pumice.runtime.fast.lanes import held, storage
-from pumice.runtime.fast.operations import Batch, run_node
+from pumice.runtime.fast.operations import run_node
 from pumice.runtime.fast.plan import plan_of
 from pumice.runtime.torch_backend import neurons
 from pumice.runtime.torch_backend.devices import exact_products

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.walk import graded_frames
+from pumice.runtime.fast.batch import Batch
 from pumice.runtime.fast.lanes import held, storage
 from pumice.runtime.fast.memory import Memory
-from pumice.runtime.fast.operations import Batch, run_node
+from pumice.runtime.fast.operations import run_node
 from pumice.runtime.fast.plan import Plan
 from pumice.runtime.fast.tally import Notes
 from pumice.runtime.recording import record_dtype, recorded

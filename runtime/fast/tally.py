@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.hwsim.kernels.sums import add_samples
+from pumice.runtime.fast.attention import multiplied
+from pumice.runtime.fast.batch import Batch
 from pumice.runtime.fast.lanes import Held, rows_of
-from pumice.runtime.fast.operations import Batch, multiplied
 from pumice.runtime.tally import Tally, Wanted, products_of
 
 Ints = NDArray[np.int64]
