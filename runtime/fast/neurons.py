@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 
 def lif_numbers(node: i.IntLif, bias: Array, doubled: int, noted: bool) -> Neurons:
-    """A LIF layer as its kernel takes it. bias: [C] (int32), kept alive by whoever calls; doubled: doublings that its sums lack."""
+    """A LIF layer as its kernel takes it. bias: [C] (int32), kept alive by the caller; doubled: doublings that its sums lack."""
     keep, threshold = arith.DECAY_UNITY - node.dv, node.vth << arith.MEMBRANE_SHIFT
     shift, decays = arith.MEMBRANE_SHIFT + doubled, node.gate_state == "decay"
     return Neurons(True, shift, bias.ctypes.data, keep, threshold, decays, 2 * noted)
