@@ -26,7 +26,7 @@ from pumice.runtime.sweep.store import Store
 pytest.importorskip("torch")
 parquet = pytest.importorskip("pyarrow.parquet")
 
-SWEEP = ("sweep", MODEL, "-o", "s.parquet", *FEW, "--workers", "1", "--mapping", "sequential")
+SWEEP = ("sweep", "--backend", "reference", MODEL, "-o", "s.parquet", *FEW, "--workers", "1", "--mapping", "sequential")
 
 
 @pytest.fixture
