@@ -88,15 +88,21 @@ def _axes(figure: Any) -> Any:
     return axes
 
 
-def quiet_axes(figure: Any, place: tuple[float, float, float, float]) -> Any:
-    """Axes without a frame at `place`, with a quiet grid; what they show is a share, in percent."""
+def bare_axes(figure: Any, place: tuple[float, float, float, float]) -> Any:
+    """Axes without a frame at `place`, with a quiet grid."""
     axes = figure.add_axes(place)
     axes.set_facecolor("none")
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(axis="both", length=0, labelsize=9, colors=MUTED)
+    axes.tick_params(axis="both", which="both", length=0, labelsize=9, colors=MUTED)
+    return axes
+
+
+def quiet_axes(figure: Any, place: tuple[float, float, float, float]) -> Any:
+    """`bare_axes` whose heights are shares, in percent."""
+    axes = bare_axes(figure, place)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     return axes
 

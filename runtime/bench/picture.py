@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pumice.runtime.bench.numbers import exponent
-from pumice.runtime.pareto_picture import GRID
+from pumice.runtime.pareto_picture import bare_axes
 from pumice.runtime.picture import DPI, INK, MUTED, PAPER, SIZE
 from pumice.runtime.png import write_png
 
@@ -44,14 +44,8 @@ def _fill(figure: Any, said: Found) -> None:
         _growth(axes, said, name, label)
 
 
-def _axes(figure: Any, place: Sequence[float], title: str) -> Any:
-    axes = figure.add_axes(place)
-    axes.set_facecolor("none")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="both", which="both", length=0, labelsize=9, colors=MUTED)
+def _axes(figure: Any, place: tuple[float, float, float, float], title: str) -> Any:
+    axes = bare_axes(figure, place)
     axes.set_title(title, fontsize=11, color=INK, loc="left", fontweight="bold")
     return axes
 

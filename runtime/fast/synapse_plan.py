@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import TensorType
-from pumice.hwsim.kernels.synapses import Weights
 from pumice.runtime.fast.memory import Memory
+
+if TYPE_CHECKING:
+    from pumice.hwsim.kernels.synapses import Weights
 
 GROUP = 6  # outputs of a tile (`hwsim.kernels.synapses`)
 TILE = 64
@@ -49,6 +51,8 @@ class SynapsePlan:
         return self.made[key][0]
 
     def _weights(self, channels: int, rows: Ints, tight: Ints) -> Weights:
+        from pumice.hwsim.kernels.synapses import Weights  # needs numba, a plan does not
+
         places = (x.ctypes.data for x in (self.values, self.offsets, self.lists))
         values, offsets, lists = places
         after = (rows.ctypes.data, tight.ctypes.data, self.first.ctypes.data, self.flip)

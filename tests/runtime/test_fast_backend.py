@@ -228,8 +228,10 @@ def test_fast_by_its_name() -> None:
 WITHOUT_NUMBA = """
 import sys
 sys.modules["numba"] = None
+import pumice.runtime.cli
 from pumice.errors import BackendUnavailable
 from pumice.runtime.backends import make_backend
+from pumice.runtime.fast.rates import measure_rates
 try:
     make_backend("fast").run(None, None)
 except BackendUnavailable as error:
