@@ -47,7 +47,8 @@ class SynapsePlan:
         if key not in self.made:
             rows = self.taps[:, 0] * row + self.taps[:, 1]
             tight = self.taps[:, 0] * (together * TILE)
-            self.made[key] = (self._weights(channels, rows, tight), rows, tight)  # which holds their addresses
+            made = (self._weights(channels, rows, tight), rows, tight)  # the arrays, whose addresses are in the first
+            self.made.setdefault(key, made)  # never replaced: another thread may be at work with the addresses
         return self.made[key][0]
 
     def _weights(self, channels: int, rows: Ints, tight: Ints) -> Weights:

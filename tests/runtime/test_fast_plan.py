@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -222,3 +224,20 @@ def test_samples_are_cut_into_whole_nearly_equal_parts(samples: int, most: int, 
     assert all(a.stop == b.start for a, b in pairwise(parts))
     assert 1 <= min(sizes) <= max(sizes) <= min(most, min(sizes) + 1)
     assert len(parts) >= min(threads, samples)
+
+
+def test_threads_that_meet_an_input_at_once_use_the_weights_that_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels are given addresses: what one thread is at work with must not be replaced by another's."""
+    plan, both, lay_out = plan_synapse(synapse(ones(6, 4, 3, 3)), BITS, 1), Barrier(2), SynapsePlan._weights
+    assert plan is not None
+
+    def at_once(*given: Any) -> Any:
+        both.wait(10)
+        return lay_out(*given)
+
+    monkeypatch.setattr(SynapsePlan, "_weights", at_once)
+    with ThreadPoolExecutor(2) as pool:
+        found = [future.result() for future in [pool.submit(plan.weights, 4, 64, 1) for _ in range(2)]]
+    weights, rows, tight = plan.made[4, 64, 1]
+    assert found == [weights, weights]
+    assert (weights.rows, weights.tight) == (rows.ctypes.data, tight.ctypes.data)
