@@ -25,7 +25,7 @@ def make_backend(name: str, progress: Progress = no_progress, per_core: bool = F
     if name == "reference":
         return PerCore(progress) if per_core else Reference(progress=progress)
     if name == "fast":
-        return fast_backend(progress)
+        return _fast(progress)
     if name == "lava":
         from pumice.runtime.lava_backend import LavaBackend
 
@@ -41,10 +41,10 @@ def make_backend(name: str, progress: Progress = no_progress, per_core: bool = F
     raise InputError(f"unknown backend {name!r}", f"known: {', '.join(BACKENDS)}, float")
 
 
-def fast_backend(progress: Progress = no_progress, counts: bool = True) -> Backend:
-    """The `fast` backend. Raises BackendUnavailable without numba."""
+def _fast(progress: Progress) -> Backend:
+    """Raises BackendUnavailable without numba."""
     try:
         from pumice.runtime.fast.backend import Fast
     except ImportError as error:
         raise BackendUnavailable("the fast backend needs numba", "pip install 'pumice[fast]'") from error
-    return Fast(counts, progress=progress)
+    return Fast(progress=progress)

@@ -20,7 +20,7 @@ from pumice.runtime.counting import Counter
 from pumice.runtime.recording import result_of
 from pumice.runtime.report import mask_nodes
 from pumice.runtime.result import RunResult
-from pumice.runtime.tally import tally_of, wanted
+from pumice.runtime.tally import Wanted, tally_of, wanted
 
 Ints = NDArray[np.int64]
 
@@ -40,21 +40,27 @@ class Reference:
         schedule = mask_schedule(program.graph, masks, frames.shape[1])
         samples, parts = frames.shape[1], []
         counter = Counter(program, network_of(program.graph, program.chip)) if self.counts else None
+        names = wanted(program.graph) if self.counts else None
         for batch in batches(program.graph, samples):
             given = None if schedule is None else schedule[:, batch]
-            parts.append(_run_batch(program, counter, frames[:, batch], given, record))
+            parts.append(_run_batch(program, counter, names, frames[:, batch], given, record))
             self.progress(batch.stop, samples)
         return replace(joined(parts), counts=counter.table() if counter else None)
 
 
 def _run_batch(
-    program: Program, counter: Counter | None, frames: Ints, schedule: NDArray[np.bool_] | None, record: bool
+    program: Program,
+    counter: Counter | None,
+    names: Wanted | None,
+    frames: Ints,
+    schedule: NDArray[np.bool_] | None,
+    record: bool,
 ) -> RunResult:
-    """One batch; it is counted where there is a counter."""
+    """One batch; it is counted where there is a counter, and names of what it counts."""
     values, active = walk(program.graph, frames, schedule)
     masks = {node.name: values[node.name].astype(np.bool_) for node in mask_nodes(program)}
-    if counter:
-        counter.add(tally_of(program.graph, wanted(program.graph), values, active))
+    if counter and names:
+        counter.add(tally_of(program.graph, names, values, active))
     return result_of(program.graph, values, masks, record)
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import dot_tile
 from pumice.hwsim.kernels.lif_rows import store_rows
 from pumice.hwsim.kernels.row_tiles import count_common, lane_bits, quad_rows
 
 Array = NDArray[Any]
 WORD = 64  # lanes of a tile, and bits of a word
-GROUP = 6  # outputs of a tile
 LARGEST = (1 << 31) - 1  # nothing saturates at it
 
 

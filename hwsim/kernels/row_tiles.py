@@ -9,8 +9,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from pumice.hwsim.kernels import vector_ir as v
+from pumice.hwsim.kernels.dot_tile import QUAD
 
-QUAD = 4
 FIRST = [lane for k in range(64) for lane in (k, 64 + k)]  # two rows interleaved
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import dot_tile
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
@@ -27,7 +28,6 @@ from pumice.hwsim.kernels.row_tiles import (
 )
 
 TILE = 64
-GROUP = 6  # outputs at a time
 CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
@@ -74,14 +74,13 @@ class Lanes(NamedTuple):
 
 class Routing(NamedTuple):
     """Which lanes a layer computes. on: those that are routed (uint8). together: tiles at a time. squeeze: sum only routed lanes,
-    of 1 x 1 kernels. packed: the input's rows hold no others; tight: nor do the output's. before: address of how many lanes are
-    routed before each tile (int64 [T, tiles + 1]), for these two."""
+    of 1 x 1 kernels; the output's rows hold no others. packed: nor do the input's. before: address of how many lanes are routed
+    before each tile (int64 [T, tiles + 1])."""
 
     on: Lanes
     together: int
     squeeze: bool
     packed: bool
-    tight: bool
     before: int
 
 
@@ -213,8 +212,8 @@ def _finish(
         return
     membranes, bias = np.uintp(s.membranes + channel * row), np.uintp(neurons.bias + 4 * channel)
     routed = np.uintp(r.on.address + t * r.on.step + tile * TILE)
-    lane = _before(r, t, tile, tiles) if r.tight else tile * TILE
+    lane = _before(r, t, tile, tiles) if r.squeeze else tile * TILE
     numbers = (shift, bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-    flags = (neurons.decays, np.uint8(neurons.noted), r.tight)
+    flags = (neurons.decays, np.uint8(neurons.noted), r.squeeze)
     memory = (np.uintp(sums), r.squeeze, np.uintp(s.skips), membranes, row)
     lif_rows(rows, chunks, *memory, *numbers, *flags, np.uintp(into + lane), out.row)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
-from pumice.hwsim.kernels.attention import count_together, dot_heads, dot_room, multiply_heads
+from pumice.hwsim.kernels.attention import LARGEST, count_together, dot_heads, dot_room, multiply_heads
 from pumice.runtime.fast.batch import Batch, all_steps
 from pumice.runtime.fast.lanes import Held, Layout, rows_of, storage
+from pumice.runtime.fast.plan import BYTE
 
 Array = NDArray[Any]
 
@@ -45,7 +46,7 @@ def product(batch: Batch, node: i.SpikeMatmul) -> Held:
 def _ceiling(batch: Batch, node: i.SpikeMatmul) -> int:
     """What sums saturate at; 2^31 - 1 where none can."""
     bound = i.largest_sum(node, *(batch.plan.graph.nodes[name].out for name in node.inputs)) << node.shift
-    return (1 << 31) - 1 if bound <= node.out.high else min(node.out.high, (1 << 31) - 1)
+    return LARGEST if bound <= node.out.high else min(node.out.high, LARGEST)
 
 
 def _turned(batch: Batch, node: i.SpikeMatmul, operands: list[Held], made: Layout) -> Array:
@@ -54,7 +55,7 @@ def _turned(batch: Batch, node: i.SpikeMatmul, operands: list[Held], made: Layou
     inner, width = (x.layout.shape[0] // node.heads for x in (key, value))
     layout = Layout(batch.samples, (width * node.heads, inner))
     context = rows_of(layout, batch.steps, np.uint8, batch.memory, clear=True)
-    sizes = (batch.samples, node.heads, 0, (1 << 31) - 1)
+    sizes = (batch.samples, node.heads, 0, LARGEST)
     count_together(all_steps(batch, value), all_steps(batch, key), key.layout.grid[1], *sizes, context)
     rows = rows_of(made, batch.steps, storage(node.out), batch.memory, clear=True)
     wide = (inner, query.layout.grid[1])
@@ -80,7 +81,7 @@ def multiplied(
     wide = (left.layout.grid[1], right.layout.grid[1])
     columns = b.shape[1] // node.heads if turned[1] else wide[1]
     types = {x: batch.plan.graph.nodes[name].out for x, name in zip(inputs, node.inputs, strict=True)}
-    if a.dtype == b.dtype == np.uint8 and types[left].high <= 127:
+    if a.dtype == b.dtype == np.uint8 and types[left].high <= BYTE:
         size = (left.layout.grid[1], a.shape[1] // node.heads) if turned[0] else (a.shape[1] // node.heads, wide[0])
         room = batch.memory.array((dot_room(*size, columns),), np.uint8)
         dot_heads(a, b, turned, wide, *sizes, room, rows)

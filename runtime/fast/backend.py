@@ -55,12 +55,13 @@ class Fast:
             return Reference(self.counts, self.progress).run(program, inputs, masks, record)
         schedule = mask_schedule(program.graph, masks, len(inputs))
         counter = Counter(program, network_of(program.graph, program.chip)) if self.counts else None
-        parts = []
+        parts, done = [], 0
         for ran in self._batches(program.graph, inputs, schedule, record):
             if counter and ran.tally:
                 counter.add(ran.tally)
             parts.append(result_of(program.graph, ran.values, ran.masks, record))
-            self.progress(sum(len(part.outputs) for part in parts), len(inputs))
+            done += len(parts[-1].outputs)
+            self.progress(done, len(inputs))
         return replace(joined(parts), counts=counter.table() if counter else None)
 
     def _batches(self, graph: Graph, inputs: NDArray[Any], schedule: Bools | None, record: bool) -> Iterator[Ran]:

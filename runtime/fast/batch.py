@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
+from pumice.compiler.groups import mask_input
 from pumice.compiler.ir import Node
 from pumice.hwsim.kernels.neurons import unpack_rows
 from pumice.hwsim.kernels.synapses import Lanes
@@ -88,11 +89,8 @@ def gate_of(on: Array) -> Lanes:
 
 def routed_lanes(batch: Batch, node: Node) -> Array:
     """Lanes that hold a neuron whose token is routed, [T or 1, lanes]."""
-    gated = isinstance(node, i.IntLif) and node.gate_state != ""
-    gated = gated or (isinstance(node, i.Levels | i.Membrane) and node.gated)
-    if not gated:
-        return batch.layout(node).valid
-    return batch.values[node.inputs[-1]].rows[:, 0]
+    mask = mask_input(node)
+    return batch.values[mask].rows[:, 0] if mask else batch.layout(node).valid
 
 
 def unpacked(batch: Batch, x: Held, layout: Layout) -> Held:
@@ -111,17 +109,15 @@ def unpacked(batch: Batch, x: Held, layout: Layout) -> Held:
 
 def as_words(batch: Batch, x: Held) -> Array:
     """Rows in int32."""
-    if x.rows.dtype == np.int32:
-        return x.rows
-    rows = rows_of(x.layout, len(x.rows), np.int32, batch.memory)
-    rows[...] = x.rows
-    return rows
+    return x.rows if x.rows.dtype == np.int32 else _copied(batch, x, len(x.rows), np.int32)
 
 
 def all_steps(batch: Batch, x: Held) -> Array:
     """Rows [T, C, lanes] also where all timesteps are alike."""
-    if len(x.rows) == batch.steps:
-        return x.rows
-    rows = rows_of(x.layout, batch.steps, x.rows.dtype.type, batch.memory)
+    return x.rows if len(x.rows) == batch.steps else _copied(batch, x, batch.steps, x.rows.dtype.type)
+
+
+def _copied(batch: Batch, x: Held, steps: int, dtype: type[Any]) -> Array:
+    rows = rows_of(x.layout, steps, dtype, batch.memory)
     rows[...] = x.rows
     return rows

@@ -27,10 +27,10 @@ def lif_numbers(node: i.IntLif, bias: Array, doubled: int, noted: bool) -> Neuro
     return Neurons(True, shift, bias.ctypes.data, keep, threshold, decays, 2 * noted)
 
 
-def lif_neurons(batch: Batch, node: i.IntLif, inputs: list[Held]) -> Held:
+def lif_neurons(batch: Batch, node: i.IntLif, x: Held) -> Held:
     """LIF neurons that read a current or a stream as it is."""
     out = batch.room(node, np.uint8)
-    _run_lif(batch, node, inputs[0], out, False)
+    _run_lif(batch, node, x, out, False)
     return without_notes(batch, node, out)
 
 

@@ -35,7 +35,7 @@ def run_node(batch: Batch, node: Node) -> Held | None:
     inputs = [batch.full(name) for name in node.inputs if name in batch.values]
     match node:
         case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.itemsize <= 4:
-            return lif_neurons(batch, node, inputs)
+            return lif_neurons(batch, node, inputs[0])
         case i.Synapse() if node.name in batch.plan.synapses:
             return currents(batch, node, inputs[0])
         case i.Levels() if inputs[0].rows.dtype == np.int32:

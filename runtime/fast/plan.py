@@ -15,7 +15,7 @@ from pumice.hwsim import arith
 from pumice.runtime.fast.synapse_plan import SynapsePlan, plan_synapse
 
 Ints = NDArray[np.int64]
-BYTE = 127  # the most that a count of tokens may be to be a weight
+BYTE = 127  # the most that a count may be to be a weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def plan_of(graph: Graph) -> Plan:
         for name in biases
         if (source := graph.nodes[name].inputs[0]) in synapses and sole(source, readers) is graph.nodes[name]
     }
-    fused |= {node.name: node.inputs[0] for node in graph.nodes.values() if _turnable(node, graph)}
+    fused |= {node.name: node.inputs[0] for node in graph.nodes.values() if _turnable(node, graph, readers)}
     return Plan(graph, border, synapses, fused, biases, _last(graph, fused))
 
 
@@ -67,13 +67,13 @@ def _biases(node: i.IntLif) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
 
 
-def _turnable(node: Node, graph: Graph) -> bool:
+def _turnable(node: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> bool:
     """Whether a product of scores and values is the same integers, and fewer operations, as queries times context: the scores
     are of spikes, exact, and nobody else reads them."""
     if not isinstance(node, i.SpikeMatmul) or node.pattern != "scores-values":
         return False
     scores, values = (graph.nodes[name] for name in node.inputs)
-    if not isinstance(scores, i.SpikeMatmul) or scores.shift or sole(scores.name, graph.consumers()) is not node:
+    if not isinstance(scores, i.SpikeMatmul) or scores.shift or sole(scores.name, readers) is not node:
         return False
     operands = [graph.nodes[name].out for name in scores.inputs]
     binary = all((out.low, out.high) == (0, 1) for out in (*operands, values.out))

@@ -58,5 +58,5 @@ def _run(
     scratch = Scratch(*accumulate(sizes[:-1], initial=room.ctypes.data))
     before = 0 if packing is None else packing.before.ctypes.data
     some = packing is not None
-    routing = Routing(gate_of(on), together, some, some and x.packing is packing, some, before)
+    routing = Routing(gate_of(on), together, some, some and x.packing is packing, before)
     run_synapses(lanes_of(x.rows), weights, neurons, routing, lanes_of(out), batch.steps, on.shape[1] // TILE, scratch)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
+from pumice.hwsim.kernels.attention import LARGEST
 from pumice.hwsim.kernels.sums import add_samples
 from pumice.runtime.fast.attention import multiplied
 from pumice.runtime.fast.batch import Batch
@@ -17,7 +18,6 @@ from pumice.runtime.fast.lanes import Held, rows_of
 from pumice.runtime.tally import Tally, Wanted, products_of
 
 Ints = NDArray[np.int64]
-LARGEST = (1 << 31) - 1
 
 
 @dataclass(frozen=True, eq=False)
