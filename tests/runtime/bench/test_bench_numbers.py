@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.errors import InputError
+from pumice.errors import InputError, RunError
 from pumice.runtime.bench.numbers import exponent, ratios, spread
-from pumice.runtime.bench.timing import Taken, interleaved, seconds, timed
+from pumice.runtime.bench.timing import Taken, interleaved, seconds, timed, turn
 
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0)
 
@@ -43,9 +43,30 @@ def test_rounds_are_interleaved_and_begin_with_another_run_each() -> None:
     def run(name: str) -> Taken:
         return timed(lambda: (order.append(name), np.zeros((1, 1)))[1])
 
-    taken = interleaved({name: (lambda name=name: run(name)) for name in "abc"}, 4)
+    taken = interleaved({name: (lambda name=name: run(name)) for name in "abc"}, 4, turn_s=0)
     assert "".join(order) == "abc" + "bca" + "cab" + "abc"
     assert {name: len(rounds) for name, rounds in taken.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_a_turn_is_the_mean_of_runs_in_a_row_but_the_first() -> None:
+    runs = iter(
+        [Taken(0.3, np.zeros((1, 1)), {"half": 9.0})]
+        + [Taken(0.1 * k, np.zeros((1, 1)), {"half": k}) for k in (1, 2, 3)]
+    )
+    one = turn(lambda: next(runs), 0.5)
+    assert one.seconds == pytest.approx(0.2)  # 0.1, 0.2 and 0.3 fill half a second
+    assert one.parts == {"half": 2.0}
+
+
+def test_a_run_that_fills_its_turn_counts_by_itself() -> None:
+    runs = iter([Taken(0.6, np.zeros((1, 1)), {"half": 0.3})])
+    assert turn(lambda: next(runs), 0.5).seconds == 0.6
+
+
+def test_runs_of_a_turn_that_differ_are_reported() -> None:
+    runs = iter([Taken(0.3, np.full((1, 1), k), {}) for k in range(4)])
+    with pytest.raises(RunError, match="different outputs"):
+        turn(lambda: next(runs), 0.5)
 
 
 def test_parts_are_asked_for_after_the_run() -> None:
