@@ -34,7 +34,7 @@ class Layer:
         for name in ("s", "n"):
             made = run_node(batch, self.graph.nodes[name])
             batch.values.update({name: made} if made else {})
-        return batch.dense("n"), batch.active["n"]
+        return batch.dense("n"), batch.active.get("n")
 
     def batch(self) -> Batch:
         return batch_of(self.graph, self.inputs)
@@ -50,7 +50,8 @@ def layer(
     share: float = 0.5,
     changes: int = 1,
 ) -> Layer:
-    """share: of tokens that are routed. changes: 0 for a mask and an input that stay the same all the time."""
+    """share: of tokens that are routed, as many of each sample at each step or any. changes: 0 for a mask and an input that stay
+    the same all the time."""
     x = drawn(source, rng, steps if changes else 1, samples)
     inputs = {"x": x if changes else np.broadcast_to(x, (steps, *x.shape[1:]))}
     worst = int(np.abs(weight).reshape(len(weight), -1).sum(axis=1).max()) * max(-source.low, source.high, 1)
@@ -66,7 +67,9 @@ def layer(
     lif = i.IntLif("n", ("s",), spikes, "n", vth, dv, bias, 3, 1.0)
     sources = [i.GradedInput("x", (), source, "x", 1.0)]
     if gate:
-        masks = (rng.random((steps if changes else 1, samples, source.shape[1])) < share).astype(np.int64)
+        drawn_by = rng.random((steps if changes else 1, samples, source.shape[1]))
+        alike = drawn_by.argsort(axis=-1).argsort(axis=-1) < share * source.shape[1]
+        masks = (alike if rng.random() < 0.5 else drawn_by < share).astype(np.int64)
         inputs["m"] = np.broadcast_to(masks, (steps, *masks.shape[1:]))
         sources.append(i.GradedInput("m", (), of(source.shape[1:], 0, 1, "mask"), "m", 1.0))
         lif = replace(lif, inputs=("s", "m"), gate_state=gate)

@@ -107,7 +107,7 @@ def dot_heads(
                     for group in range(groups):
                         at, channel = np.uintp(weights.ctypes.data + group * quads * 24), head * rows + group * GROUP
                         some, acc = min(GROUP, rows - group * GROUP), np.uintp(sums.ctypes.data)
-                        dot_tile(into, at, quads, True, np.uintp(first.ctypes.data), acc, WORD * 4)
+                        dot_tile(into, at, quads, np.uintp(first.ctypes.data), acc, WORD * 4)
                         if plain:
                             place = out.ctypes.data + ((t * out.shape[1] + channel) * out.shape[2] + begin) * 4
                             apart = out.shape[2] * 4

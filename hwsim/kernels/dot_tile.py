@@ -19,20 +19,20 @@ VNNI = v.has_feature("avx512vnni") and v.has_feature("avx512f")
 
 
 @intrinsic
-def dot_tile(context: Any, x: Any, w: Any, quads: Any, fresh: Any, start: Any, out: Any, apart: Any) -> Any:
-    """Sums [6, 64] (int32), rows `apart` bytes apart, of weights [quads, 6, 4] (int8) and inputs [quads, 64, 4] (uint8), added to
-    start [6] (int32) if `fresh`, else to what they are; all by address."""
+def dot_tile(context: Any, x: Any, w: Any, quads: Any, start: Any, out: Any, apart: Any) -> Any:
+    """Sums [6, 64] (int32), rows `apart` bytes apart, of start [6] (int32) and the products of weights [quads, 6, 4] (int8) and
+    inputs [quads, 64, 4] (uint8); all by address."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         _build(builder, *arguments)
         return _context.get_dummy_value()
 
-    return types.void(types.uintp, types.uintp, types.intp, types.boolean, types.uintp, types.uintp, types.intp), build
+    return types.void(types.uintp, types.uintp, types.intp, types.uintp, types.uintp, types.intp), build
 
 
-def _build(b: Any, x: Any, w: Any, quads: Any, fresh: Any, start: Any, out: Any, apart: Any) -> None:
+def _build(b: Any, x: Any, w: Any, quads: Any, start: Any, out: Any, apart: Any) -> None:
     parts = v.LANES // 16
-    begin = _begin(b, v.flag(b, fresh), start, out, apart)
+    begin = [v.splat(b, v.load(b, start, 4 * m, v.I32, 4), v.V16) for m in range(OUTPUTS) for _ in range(parts)]
 
     def body(step: Any, sums: list[Any]) -> list[Any]:
         row, weights = b.mul(step, v.i64(v.LANES * QUAD)), b.mul(step, v.i64(QUAD * OUTPUTS))
@@ -46,21 +46,6 @@ def _build(b: Any, x: Any, w: Any, quads: Any, fresh: Any, start: Any, out: Any,
     for k, total in enumerate(v.accumulate(b, quads, begin, body)):
         m, n = divmod(k, parts)
         v.store(b, total, out, b.add(b.mul(apart, v.i64(m)), v.i64(64 * n)), 64)
-
-
-def _begin(b: Any, fresh: Any, start: Any, out: Any, apart: Any) -> list[Any]:
-    parts = v.LANES // 16
-    with b.if_else(fresh) as (new, more):
-        with new:
-            splats = [
-                v.splat(b, v.load(b, start, 4 * m, v.I32, 4), v.V16) for m in range(OUTPUTS) for _ in range(parts)
-            ]
-            after_new = b.block
-        with more:
-            places = [b.add(b.mul(apart, v.i64(m)), v.i64(64 * n)) for m in range(OUTPUTS) for n in range(parts)]
-            loaded = [v.load(b, out, place, v.V16, 64) for place in places]
-            after_more = b.block
-    return [v.joined(b, (one, after_new), (two, after_more)) for one, two in zip(splats, loaded, strict=True)]
 
 
 def dot(b: Any, total: Any, x: Any, w: Any) -> Any:

@@ -59,7 +59,7 @@ def lif_rows(
             wanted = [(spread, expand), (notes, noted), (halves, halving)]
             yes = [flag if on else builder.not_(flag) for flag, on in wanted]
             with builder.if_then(builder.and_(builder.and_(yes[0], yes[1]), yes[2])):
-                _rows(builder, arguments, _halved if halving else partial(_decayed, keep=arguments[9]), expand, noted)
+                _rows(builder, arguments, halved if halving else partial(_decayed, keep=arguments[9]), expand, noted)
         return _context.get_dummy_value()
 
     memory = (types.uintp, types.boolean, types.uintp, types.uintp, types.intp)
@@ -100,10 +100,10 @@ def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, A
     def body(step: Any, _: list[Any]) -> list[Any]:
         byte, word = b.shl(step, v.i64(4)), b.shl(step, v.i64(6))
         routed = b.icmp_unsigned("!=", v.load(b, on, byte, B16), silent)
-        current = _expanded(b, sums, skips, step, routed) if expand else v.load(b, sums, word, v.V16, 64)
+        current = expanded(b, sums, skips, step, routed) if expand else v.load(b, sums, word, v.V16, 64)
         before = v.load(b, membrane, word, v.V16, 64)
         idle = decay(b, before)
-        after = _saturated(b, b.add(b.add(idle, b.shl(current, by)), plus))
+        after = saturated(b, b.add(b.add(idle, b.shl(current, by)), plus))
         fired = b.and_(b.icmp_signed(">", after, limit), routed)
         state = b.select(routed, after, b.select(late, idle, before))
         v.store(b, b.select(fired, nothing, state), membrane, word, 64)
@@ -113,7 +113,7 @@ def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, A
             sent = b.or_(sent, b.select(busy, note, silent))
         with b.if_else(tight) as (pushed, whole):
             with pushed:
-                _push(b, sent, routed, b.add(out, b.lshr(v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.i64(2))))
+                v.push(b, sent, routed, out, b.lshr(v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.i64(2)))
             with whole:
                 v.store(b, sent, out, byte)
         return []
@@ -121,21 +121,14 @@ def _row(b: Any, chunks: Any, places: Any, numbers: Any, decay: Callable[[Any, A
     v.accumulate(b, chunks, [], body)
 
 
-def _expanded(b: Any, sums: Any, skips: Any, step: Any, routed: Any) -> Any:
+def expanded(b: Any, sums: Any, skips: Any, step: Any, routed: Any) -> Any:
     """The sums of a chunk in the lanes that are on."""
     read = v.external(b, "llvm.masked.expandload.v16i32", v.V16, [v.I32.as_pointer(), v.M16, v.V16])
     place = v.at(b, sums, v.load(b, skips, b.shl(step, v.i64(3)), v.I64, 8), v.I32)
     return b.call(read, [place, routed, v.all_lanes(v.V16, 0)])
 
 
-def _push(b: Any, sent: Any, routed: Any, out: Any) -> None:
-    """Stores the lanes that are on, one after another."""
-    name = "llvm.masked.compressstore.v16i8"
-    store = v.external(b, name, ir.VoidType(), [B16, v.I8.as_pointer(), v.M16])
-    b.call(store, [sent, b.inttoptr(out, v.I8.as_pointer()), routed])
-
-
-def _halved(b: Any, x: Any) -> Any:
+def halved(b: Any, x: Any) -> Any:
     """x / 2, toward zero."""
     return b.ashr(b.add(x, b.lshr(x, v.all_lanes(v.V16, 31))), v.all_lanes(v.V16, 1))
 
@@ -150,7 +143,7 @@ def _decayed(b: Any, x: Any, keep: Any) -> Any:
     return b.select(negative, b.sub(zero, left), left)
 
 
-def _saturated(b: Any, x: Any) -> Any:
+def saturated(b: Any, x: Any) -> Any:
     high, low = v.all_lanes(v.V16, LIMIT), v.all_lanes(v.V16, -LIMIT)
     x = b.select(b.icmp_signed(">", x, high), high, x)
     return b.select(b.icmp_signed("<", x, low), low, x)

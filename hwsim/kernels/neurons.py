@@ -47,13 +47,17 @@ def run_lif(
 
 
 @njit(nogil=True, cache=True)
-def unpack_rows(x: Lanes, on: Lanes, skips: int, out: Lanes, steps: int, channels: int, lanes: int) -> None:
-    """Bytes of the routed lanes where their lanes are, 0 elsewhere. skips: address of [lanes / 16] (int64)."""
+def unpack_rows(
+    x: Lanes, on: Lanes, skips: int, base: Lanes, out: Lanes, steps: int, channels: int, lanes: int
+) -> None:
+    """Bytes of the routed lanes where their lanes are, 0 elsewhere; added to those of base, whose address is 0 if there are none,
+    its rows as far apart as those of out. skips: address of [lanes / 16] (int64)."""
     for t in range(steps):
         routed, before = np.uintp(on.address + t * on.step), np.uintp(skips)
         skip_lanes(routed, lanes // 16, 0, before)
         source, target = np.uintp(x.address + t * x.step), np.uintp(out.address + t * out.step)
-        spread_rows(source, x.row, channels, routed, lanes // 16, before, target, out.row)
+        others, more = np.uintp(base.address + t * base.step), base.address != 0
+        spread_rows(source, x.row, channels, routed, lanes // 64, before, others, more, target, out.row)
 
 
 @njit(nogil=True, cache=True)

@@ -70,14 +70,11 @@ def squeeze_rows(context: Any, x: Any, stride: Any, count: Any, on: Any, out: An
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         x, stride, count, on, out, out_stride = arguments
         mask = builder.icmp_unsigned("!=", v.load(builder, on, 0, v.B64), v.all_lanes(v.B64, 0))
-        pointer, bits = v.I8.as_pointer(), ir.VectorType(v.I1, 64)
-        name = "llvm.masked.compressstore.v64i8"
-        compress = v.external(builder, name, ir.VoidType(), [v.B64, pointer, bits])
 
         def body(step: Any, _: list[Any]) -> list[Any]:
             row = v.load(builder, x, builder.mul(step, stride), v.B64)
             v.prefetch(builder, x, builder.add(builder.mul(step, stride), v.i64(v.LANES)))  # of the next tile
-            builder.call(compress, [row, v.at(builder, out, builder.mul(step, out_stride), v.I8), mask])
+            v.push(builder, row, mask, out, builder.mul(step, out_stride))
             return []
 
         v.accumulate(builder, count, [], body)
@@ -175,6 +172,39 @@ def count_common(context: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def count_quads(context: Any, word: Any, others: Any, pairs: Any, out: Any, apart: Any, more: Any) -> Any:
+    """How many bits a word has in common with each of others [pairs, 8] (uint64, by address), as bytes: four together, the next
+    four `apart` bytes on. more: added to what is there."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        with builder.if_else(v.flag(builder, arguments[5])) as (added, alone):
+            with added:
+                _counts(builder, arguments, True)
+            with alone:
+                _counts(builder, arguments, False)
+        return _context.get_dummy_value()
+
+    return types.void(types.uint64, types.uintp, types.intp, types.uintp, types.intp, types.boolean), build
+
+
+def _counts(b: Any, arguments: Any, add: bool) -> None:
+    word, others, pairs, out, apart, _ = arguments
+    kind, narrow, quad = (ir.VectorType(bits, count) for bits, count in ((v.I64, 8), (v.I8, 8), (v.I8, 4)))
+    count = v.external(b, "llvm.ctpop.v8i64", kind, [kind])
+    mine = v.splat(b, word, kind)
+
+    def body(step: Any, _: list[Any]) -> list[Any]:
+        both = b.and_(mine, v.load(b, others, b.shl(step, v.i64(6)), kind))
+        counted, first = b.trunc(b.call(count, [both]), narrow), b.mul(b.shl(step, v.i64(1)), apart)
+        for half, place in enumerate((first, b.add(first, apart))):
+            four = v.shuffled(b, counted, counted, range(4 * half, 4 * half + 4))
+            v.store(b, b.add(four, v.load(b, out, place, quad)) if add else four, out, place)
+        return []
+
+    v.accumulate(b, pairs, [], body)
+
+
+@intrinsic
 def word_at(context: Any, address: Any) -> Any:
     """The 64-bit integer at an address."""
 
@@ -186,33 +216,56 @@ def word_at(context: Any, address: Any) -> Any:
 
 @intrinsic
 def spread_rows(
-    context: Any, x: Any, stride: Any, count: Any, on: Any, chunks: Any, skips: Any, out: Any, out_stride: Any
+    context: Any,
+    x: Any,
+    stride: Any,
+    count: Any,
+    on: Any,
+    tiles: Any,
+    skips: Any,
+    base: Any,
+    more: Any,
+    out: Any,
+    apart: Any,
 ) -> Any:
-    """The opposite of `squeeze_rows` for rows of 16 * chunks lanes: rows [count] of bytes at x go where on (uint8) is not 0, the
-    first of each chunk from skips [chunks] (int64, 4 bytes a lane: `skip_lanes`); elsewhere out is 0."""
+    """The opposite of `squeeze_rows` for rows of 64 * tiles lanes: rows [count] of bytes at x, `stride` bytes apart, go where on
+    (uint8) is not 0, the first of each 16 lanes from skips [4 * tiles] (int64, 4 bytes a lane: `skip_lanes`). Elsewhere out is
+    0. more: rows at base, `apart` bytes apart as those of out, are added."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        x, stride, count, on, chunks, skips, out, out_stride = arguments
-        kind, bits = ir.VectorType(v.I8, 16), ir.VectorType(v.I1, 16)
-        read = v.external(builder, "llvm.masked.expandload.v16i8", kind, [v.I8.as_pointer(), bits, kind])
-
-        def row(at: Any, _: list[Any]) -> list[Any]:
-            source, target = builder.add(x, builder.mul(at, stride)), builder.add(out, builder.mul(at, out_stride))
-
-            def chunk(step: Any, _: list[Any]) -> list[Any]:
-                lanes = builder.shl(step, v.i64(4))
-                routed = builder.icmp_unsigned("!=", v.load(builder, on, lanes, kind), v.all_lanes(kind, 0))
-                first = builder.lshr(v.load(builder, skips, builder.shl(step, v.i64(3)), v.I64, 8), v.i64(2))
-                value = builder.call(read, [v.at(builder, source, first, v.I8), routed, v.all_lanes(kind, 0)])
-                v.store(builder, value, target, lanes)
-                return []
-
-            v.accumulate(builder, chunks, [], chunk)
-            return []
-
-        v.accumulate(builder, count, [], row)
+        more = v.flag(builder, arguments[7])
+        with builder.if_else(more) as (added, alone):
+            with added:
+                _spread(builder, arguments, True)
+            with alone:
+                _spread(builder, arguments, False)
         return _context.get_dummy_value()
 
+    places = (types.uintp, types.intp, types.uintp)
     return types.void(
-        types.uintp, types.intp, types.intp, types.uintp, types.intp, types.uintp, types.uintp, types.intp
+        types.uintp, types.intp, types.intp, *places, types.uintp, types.boolean, types.uintp, types.intp
     ), build
+
+
+def _spread(b: Any, arguments: Any, add: bool) -> None:
+    x, stride, count, on, tiles, skips, base, _, out, apart = arguments
+    kind, bits = v.B64, ir.VectorType(v.I1, 64)
+    read = v.external(b, "llvm.masked.expandload.v64i8", kind, [v.I8.as_pointer(), bits, kind])
+
+    def row(at: Any, _: list[Any]) -> list[Any]:
+        source, down = b.add(x, b.mul(at, stride)), b.mul(at, apart)
+
+        def tile(step: Any, _: list[Any]) -> list[Any]:
+            lanes = b.shl(step, v.i64(6))
+            routed = b.icmp_unsigned("!=", v.load(b, on, lanes, kind), v.all_lanes(kind, 0))
+            first = b.lshr(v.load(b, skips, b.shl(step, v.i64(5)), v.I64, 8), v.i64(2))
+            value = b.call(read, [v.at(b, source, first, v.I8), routed, v.all_lanes(kind, 0)])
+            if add:
+                value = b.add(value, v.load(b, b.add(base, down), lanes, kind))
+            v.store(b, value, b.add(out, down), lanes)
+            return []
+
+        v.accumulate(b, tiles, [], tile)
+        return []
+
+    v.accumulate(b, count, [], row)

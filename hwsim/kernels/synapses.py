@@ -1,9 +1,9 @@
 """A layer of synapses and the neurons that it feeds, tile by tile: sums and membranes never leave the processor's caches.
 
-Values are bytes in lanes: [T, C, lanes], a lane for each position of each sample. One tile of 64 lanes is computed for all
-timesteps before the next: its inputs are laid out in the first cache, then six outputs at a time are summed over them, and either
-fire or are stored. Where only some lanes are routed, those of several tiles are pushed together and computed as fewer.
-Addresses are numbers, so that a caller can hand over a part of an array.
+Values are bytes in lanes: [T, C, lanes], a lane for each position of each sample. The inputs of one tile of 64 lanes are laid
+out for all timesteps, or as many as fit the second cache. Then six outputs at a time are summed over them, step after step, and
+either fire or are stored: their weights and membranes stay in the first cache. Where only some lanes are routed, those of several
+tiles are pushed together and computed as fewer. Addresses are numbers, so that a caller can hand over a part of an array.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import dot_tile
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
+from pumice.hwsim.kernels.quick_lif import quick_lif
 from pumice.hwsim.kernels.row_tiles import (
     clear_words,
     copy_rows,
@@ -28,7 +29,6 @@ from pumice.hwsim.kernels.row_tiles import (
 )
 
 TILE = 64
-CHUNK = 480  # inputs at a time: their rows of a tile fit the first cache
 
 
 class Weights(NamedTuple):
@@ -53,7 +53,8 @@ class Weights(NamedTuple):
 
 
 class Neurons(NamedTuple):
-    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]) or, if not `fires`, sums << shift, int32."""
+    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]; quick, saturates: `quick_lif`) or, if not
+    `fires`, sums << shift, int32."""
 
     fires: bool
     shift: int
@@ -62,6 +63,8 @@ class Neurons(NamedTuple):
     threshold: int
     decays: bool
     noted: int
+    quick: bool
+    saturates: bool
 
 
 class Lanes(NamedTuple):
@@ -85,9 +88,11 @@ class Routing(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Memory of one thread by address, aligned to 64 bytes: laid [tiles * K * 64], tight [K * tiles * 64] (uint8), sums and
-    membranes [groups * 6 * tiles * 64] (int32), of as many tiles as are taken together; skips [tiles * 4] (int64)."""
+    """Memory of one thread by address, aligned to 64 bytes, for as many tiles as are taken together and `span` timesteps at a
+    time: laid [span, tiles * K * 64], tight [K * tiles * 64] (uint8), sums [6 * tiles * 64] (int32), membranes (int32) of as many
+    lanes, for each group of outputs if span is less than all timesteps; skips [span, tiles * 4] (int64)."""
 
+    span: int
     laid: int
     tight: int
     sums: int
@@ -107,48 +112,53 @@ def run_synapses(
     s: Scratch,
 ) -> None:
     """All tiles of a layer."""
-    together = r.together
-    groups, sums = (w.outputs + GROUP - 1) // GROUP, GROUP * together * TILE * 4
-    for tile in range(0, tiles, together):
-        count, filled = min(together, tiles - tile), 0
-        clear_words(np.uintp(s.membranes), w.outputs * together * TILE // 16)
-        for t in range(steps):
-            if t == 0 or x.step != 0 or r.squeeze:
-                filled = _lay_out(x, w, r, t, tile, tiles, count, s)
-            chunked = w.dense and w.inputs > CHUNK
-            if chunked:
-                for begin in range(0, w.inputs, CHUNK):
-                    for group in range(groups):
-                        _sum_dense(w, group, begin, filled, together, s.sums + group * sums, s)
+    groups, size = (w.outputs + GROUP - 1) // GROUP, GROUP * r.together * TILE * 4
+    alike = x.step == 0 and not r.squeeze  # all timesteps have the same sums
+    filled = np.zeros(s.span, np.int64)
+    for tile in range(0, tiles, r.together):
+        count = min(r.together, tiles - tile)
+        for begin in range(0, steps, s.span):
+            end = min(begin + s.span, steps)
+            for t in range(begin, begin + 1 if alike else end):
+                filled[t - begin] = _lay_out(x, w, r, t, t - begin, tile, tiles, count, s)
             for group in range(groups):
-                at = s.sums + group * sums if chunked else s.sums
-                if not chunked and w.dense:
-                    _sum_dense(w, group, 0, filled, together, at, s)
-                elif not chunked:
-                    _sum_lists(w, group, filled, together, at, s)
-                _finish(w, neurons, r, out, group, t, tile, tiles, count, at, s)
+                membranes = s.membranes + (group * size if s.span < steps else 0)
+                if begin == 0:
+                    clear_words(np.uintp(membranes), size // TILE)
+                for t in range(begin, end):
+                    if t == begin or not alike:
+                        _sum(w, group, filled[t - begin], r.together, t - begin, s)
+                    _finish(w, neurons, r, out, group, t, t - begin, tile, tiles, count, membranes, s)
 
 
 @njit(nogil=True, cache=True)
-def _lay_out(x: Lanes, w: Weights, r: Routing, t: int, tile: int, tiles: int, count: int, s: Scratch) -> int:
-    """Lays out the rows of some tiles; how many tiles they fill."""
+def _lay_out(
+    x: Lanes, w: Weights, r: Routing, t: int, place: int, tile: int, tiles: int, count: int, s: Scratch
+) -> int:
+    """Lays out the rows of some tiles as the `place`-th timestep; how many tiles they fill."""
     start, rows = x.address + t * x.step + tile * TILE, w.rows
     if r.squeeze:
-        on = r.on.address + t * r.on.step + tile * TILE
-        routed = int(skip_lanes(np.uintp(on), count * TILE // 16, 0, np.uintp(s.skips)))
+        on, skips = r.on.address + t * r.on.step + tile * TILE, _skips(r, place, s)
+        routed = int(skip_lanes(np.uintp(on), count * TILE // 16, 0, np.uintp(skips)))
         if r.packed:
             start = x.address + t * x.step + _before(r, t, tile, tiles)
         else:
-            _squeeze(start, x.row, w.channels, on, count, r.together, s)
+            _squeeze(start, x.row, w.channels, on, count, r.together, skips, s)
             start, rows = s.tight, w.tight
         count = (routed + TILE - 1) // TILE
     for k in range(count):
-        into = np.uintp(s.laid + k * w.inputs * TILE)
+        into = np.uintp(s.laid + (place * r.together + k) * w.inputs * TILE)
         if w.dense:
             quad_rows(np.uintp(start + k * TILE), np.uintp(rows), w.inputs // 4, np.uint8(w.flip), into)
         else:
             copy_rows(np.uintp(start + k * TILE), np.uintp(rows), w.inputs, into)
     return count
+
+
+@njit(nogil=True, cache=True)
+def _skips(r: Routing, place: int, s: Scratch) -> int:
+    """Where the skips of the `place`-th timestep are."""
+    return s.skips + place * r.together * TILE // 16 * 8
 
 
 @njit(nogil=True, cache=True)
@@ -158,31 +168,24 @@ def _before(r: Routing, t: int, tile: int, tiles: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _squeeze(start: int, row: int, channels: int, on: int, count: int, together: int, s: Scratch) -> None:
+def _squeeze(start: int, row: int, channels: int, on: int, count: int, together: int, skips: int, s: Scratch) -> None:
     """Keeps the routed lanes of some tiles."""
     for k in range(count):
-        routed = int(word_at(np.uintp(s.skips + k * TILE // 16 * 8))) // 4
+        routed = int(word_at(np.uintp(skips + k * TILE // 16 * 8))) // 4
         lanes, into = np.uintp(on + k * TILE), np.uintp(s.tight + routed)
         squeeze_rows(np.uintp(start + k * TILE), row, channels, lanes, into, together * TILE)
 
 
 @njit(nogil=True, cache=True)
-def _sum_dense(w: Weights, group: int, begin: int, filled: int, together: int, sums: int, s: Scratch) -> None:
-    """Adds a chunk of inputs, from `begin` on, to sums of six outputs over the tiles that are laid out."""
-    quads = (min(begin + CHUNK, w.inputs) - begin) // 4
-    values, first = np.uintp(w.values + (group * w.inputs + begin) * GROUP), np.uintp(w.first + group * GROUP * 4)
-    for k in range(filled):
-        laid, into = np.uintp(s.laid + (k * w.inputs + begin) * TILE), np.uintp(sums + k * TILE * 4)
-        dot_tile(laid, values, quads, begin == 0, first, into, together * TILE * 4)
-
-
-@njit(nogil=True, cache=True)
-def _sum_lists(w: Weights, group: int, filled: int, together: int, sums: int, s: Scratch) -> None:
-    """Sums of six outputs over the tiles that are laid out, of the synapses there are."""
+def _sum(w: Weights, group: int, filled: int, together: int, place: int, s: Scratch) -> None:
+    """Sums of six outputs over the tiles that are laid out as the `place`-th timestep."""
     apart, width = together * TILE * 4, ((w.outputs + GROUP - 1) // GROUP * GROUP + 1) * 8
-    first = np.uintp(w.first + group * GROUP * 4)
+    values, first = np.uintp(w.values + group * w.inputs * GROUP), np.uintp(w.first + group * GROUP * 4)
     for k in range(filled):
-        laid, into = np.uintp(s.laid + k * w.inputs * TILE), np.uintp(sums + k * TILE * 4)
+        laid, into = np.uintp(s.laid + (place * together + k) * w.inputs * TILE), np.uintp(s.sums + k * TILE * 4)
+        if w.dense:
+            dot_tile(laid, values, w.inputs // 4, first, into, apart)
+            continue
         fill_rows(GROUP, TILE // 16, first, into, apart)
         for part in range(w.lists):
             starts = np.uintp(w.starts + part * width + group * GROUP * 8)
@@ -197,23 +200,28 @@ def _finish(
     out: Lanes,
     group: int,
     t: int,
+    place: int,
     tile: int,
     tiles: int,
     count: int,
-    sums: int,
+    membranes: int,
     s: Scratch,
 ) -> None:
     """Neurons fire, or sums are stored."""
     channel, row, chunks = group * GROUP, r.together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
-    shift = np.int32(neurons.shift)
+    shift, sums = np.int32(neurons.shift), np.uintp(s.sums)
     if not neurons.fires:
-        store_rows(rows, chunks, np.uintp(sums), row, shift, np.uintp(into + tile * TILE * 4), out.row)
+        store_rows(rows, chunks, sums, row, shift, np.uintp(into + tile * TILE * 4), out.row)
         return
-    membranes, bias = np.uintp(s.membranes + channel * row), np.uintp(neurons.bias + 4 * channel)
     routed = np.uintp(r.on.address + t * r.on.step + tile * TILE)
     lane = _before(r, t, tile, tiles) if r.squeeze else tile * TILE
+    bias = np.uintp(neurons.bias + 4 * channel)
+    memory = (sums, r.squeeze, np.uintp(_skips(r, place, s)), np.uintp(membranes), row)
+    if neurons.quick:
+        some = (shift, bias, np.int32(neurons.threshold), neurons.saturates, routed)
+        quick_lif(rows, count, *memory, *some, np.uintp(into + lane), out.row)
+        return
     numbers = (shift, bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
     flags = (neurons.decays, np.uint8(neurons.noted), r.squeeze)
-    memory = (np.uintp(sums), r.squeeze, np.uintp(s.skips), membranes, row)
     lif_rows(rows, chunks, *memory, *numbers, *flags, np.uintp(into + lane), out.row)

@@ -81,6 +81,13 @@ def external(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> 
     return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
 
 
+def push(builder: Any, value: Any, routed: Any, address: Any, offset: Any) -> None:
+    """Stores the bytes of a vector that are routed, one after another, `offset` bytes after an address."""
+    name = f"llvm.masked.compressstore.v{value.type.count}i8"
+    store = external(builder, name, ir.VoidType(), [value.type, I8.as_pointer(), routed.type])
+    builder.call(store, [value, at(builder, address, offset, I8), routed])
+
+
 def accumulate(
     builder: Any, steps: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
 ) -> list[Any]:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
+from pumice.hwsim.kernels.attend import Heads, attend_heads, attend_room
 from pumice.hwsim.kernels.attention import LARGEST, count_together, dot_heads, dot_room, multiply_heads
-from pumice.runtime.fast.batch import Batch, all_steps
+from pumice.runtime.fast.batch import Batch, all_steps, gate_of, lanes_of, routed_lanes
 from pumice.runtime.fast.lanes import Held, Layout, rows_of, storage
+from pumice.runtime.fast.neurons import lif_numbers
 from pumice.runtime.fast.plan import BYTE
 
 Array = NDArray[Any]
@@ -41,6 +43,24 @@ def product(batch: Batch, node: i.SpikeMatmul) -> Held:
     else:
         rows = multiplied(batch, node, operands, node.shift, _ceiling(batch, node), storage(node.out), layout)
     return Held(rows, layout, packing if made else None)
+
+
+def attended_neurons(batch: Batch, node: i.IntLif) -> Held:
+    """Neurons with both products of the attention that they read, on packed tokens where all three operands are."""
+    one, packing = batch.plan.attention[node.name], batch.packing(node)
+    names = (one.query, one.key, one.value)
+    packed = packing is not None and all(batch.values[name].packing is packing for name in names)
+    query, key, value = (batch.values[name] if packed else batch.full(name) for name in names)
+    layout = query.layout if packed else batch.layout(node)
+    layout = Layout(batch.samples, (node.out.shape[0], layout.shape[1]))
+    out = rows_of(layout, batch.steps, np.uint8, batch.memory, clear=layout.used < layout.lanes)
+    inner, width = query.layout.shape[0] // one.heads, node.out.shape[0] // one.heads
+    sizes = Heads(batch.steps, batch.samples, one.heads, inner, width, node.out.shape[1], layout.shape[1], packed)
+    room = batch.memory.array((attend_room(sizes),), np.uint8)
+    neurons = lif_numbers(batch, node, one.shift)
+    operands = (lanes_of(query.rows), lanes_of(key.rows), lanes_of(value.rows))
+    attend_heads(*operands, neurons, gate_of(routed_lanes(batch, node)), sizes, room, lanes_of(out))
+    return Held(out, layout, packing if packed else None)
 
 
 def _ceiling(batch: Batch, node: i.SpikeMatmul) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
-from pumice.compiler.groups import mask_input
+from pumice.compiler.groups import mask_input, origin
 from pumice.compiler.ir import Node
 from pumice.hwsim.kernels.neurons import unpack_rows
 from pumice.hwsim.kernels.synapses import Lanes
@@ -43,8 +43,8 @@ class Batch:
 
     def later(self, name: str) -> bool:
         """Whether a node is computed with its only reader. Counts need both products of attention by themselves."""
-        product = isinstance(self.plan.graph.nodes[name], i.SpikeMatmul)
-        return name in self.plan.fused.values() and not (product and self.counted)
+        counted = self.counted and isinstance(self.plan.graph.nodes[name], i.SpikeMatmul)
+        return name in self.plan.later and not counted
 
     def layout(self, node: Node) -> Layout:
         """Where a node's values are."""
@@ -64,12 +64,15 @@ class Batch:
         return value if value.packing is None else unpacked(self, value, self.layout(self.plan.graph.nodes[name]))
 
     def packing(self, node: Node) -> Packing | None:
-        """How gated neurons' tokens are packed; None where they are not. Counts need every neuron in its place."""
-        mask = mask_of(node, self.plan.graph)
+        """How the tokens of gated neurons, or of a gate, are packed; None where they are not. Counts need every neuron in its
+        place."""
+        graph = self.plan.graph
+        mask = origin(node.inputs[-1], graph).name if isinstance(node, i.TokenGate) else mask_of(node, graph)
         if self.counted or not mask or len(node.out.shape) != 2:
             return None
         if mask not in self.packings:
-            self.packings[mask] = packing_of(routed_lanes(self, node), self.layout(node), self.steps)
+            on = self.values[node.inputs[-1]].rows[:, 0]
+            self.packings[mask] = packing_of(on, self.layout(node), self.steps)
         return self.packings[mask]
 
     def room(self, node: Node, dtype: type[Any] | None = None, clear: bool = False) -> Array:
@@ -93,14 +96,15 @@ def routed_lanes(batch: Batch, node: Node) -> Array:
     return batch.values[mask].rows[:, 0] if mask else batch.layout(node).valid
 
 
-def unpacked(batch: Batch, x: Held, layout: Layout) -> Held:
-    """Packed values with all tokens: 0 where a token is not routed."""
+def unpacked(batch: Batch, x: Held, layout: Layout, base: Held | None = None) -> Held:
+    """Packed values with all tokens: 0 where a token is not routed. base: bytes that they are added to."""
     assert x.packing is not None
     rows = rows_of(layout, batch.steps, x.rows.dtype.type, batch.memory, clear=x.rows.itemsize > 1)
     if x.rows.itemsize == 1:
         skips = batch.memory.array((layout.lanes // 16,), np.int64)
         sizes = (batch.steps, layout.shape[0], layout.lanes)
-        unpack_rows(lanes_of(x.rows), gate_of(x.packing.on), skips.ctypes.data, lanes_of(rows), *sizes)
+        added = lanes_of(base.rows) if base else Lanes(0, 0, 0)
+        unpack_rows(lanes_of(x.rows), gate_of(x.packing.on), skips.ctypes.data, added, lanes_of(rows), *sizes)
         return Held(rows, layout)
     for t in range(batch.steps):
         rows[t][:, x.packing.on[t % len(x.packing.on)] != 0] = x.rows[t, :, : x.layout.used]

@@ -20,11 +20,13 @@ from pumice.runtime.fast.lanes import Held, Layout, Packing, rows_of
 Array = NDArray[Any]
 
 
-def lif_numbers(node: i.IntLif, bias: Array, doubled: int, noted: bool) -> Neurons:
-    """A LIF layer as its kernel takes it. bias: [C] (int32), kept alive by the caller; doubled: doublings that its sums lack."""
+def lif_numbers(batch: Batch, node: i.IntLif, doubled: int) -> Neurons:
+    """A LIF layer as its kernel takes it. doubled: doublings that its sums lack."""
     keep, threshold = arith.DECAY_UNITY - node.dv, node.vth << arith.MEMBRANE_SHIFT
     shift, decays = arith.MEMBRANE_SHIFT + doubled, node.gate_state == "decay"
-    return Neurons(True, shift, bias.ctypes.data, keep, threshold, decays, 2 * noted)
+    bias, saturates = batch.plan.biases[node.name].ctypes.data, node.name not in batch.plan.bounded
+    quick = 2 * keep == arith.DECAY_UNITY and not decays and not batch.counted
+    return Neurons(True, shift, bias, keep, threshold, decays, 2 * batch.counted, quick, saturates)
 
 
 def lif_neurons(batch: Batch, node: i.IntLif, x: Held) -> Held:
@@ -43,10 +45,10 @@ def packed_lif(batch: Batch, node: i.IntLif, packing: Packing) -> Held:
 
 
 def _run_lif(batch: Batch, node: i.IntLif, x: Held, out: Array, packed: bool) -> None:
-    on, bias, lanes = routed_lanes(batch, node), batch.plan.biases[node.name], batch.layout(node).lanes
+    on, lanes = routed_lanes(batch, node), batch.layout(node).lanes
     membrane = batch.memory.array((lanes,), np.int32)
     skips = batch.memory.array((batch.steps, lanes // 16), np.int64)
-    neurons, currents = lif_numbers(node, bias, 0, batch.counted), as_words(batch, x)
+    neurons, currents = lif_numbers(batch, node, 0), as_words(batch, x)
     sizes = (batch.steps, out.shape[1], lanes)
     scratch = (membrane.ctypes.data, skips.ctypes.data)
     run_lif(lanes_of(currents), neurons, gate_of(on), packed, *scratch, lanes_of(out), *sizes)

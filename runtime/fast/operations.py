@@ -9,11 +9,11 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.walk import stateless
 from pumice.compiler.walk_neurons import active_neurons, begin, run_stateful
-from pumice.runtime.fast.attention import product, within_words
+from pumice.runtime.fast.attention import attended_neurons, product, within_words
 from pumice.runtime.fast.batch import Batch
 from pumice.runtime.fast.lanes import Held, held, storage
 from pumice.runtime.fast.neurons import levels, lif_neurons, membranes, packed_lif
-from pumice.runtime.fast.streams import gated_spikes, pooled, reshaped, summed_up, thinned
+from pumice.runtime.fast.streams import gated_spikes, pooled, reshaped, static_mask, sum_with_packed, summed_up, thinned
 from pumice.runtime.fast.synapses import currents, fused_neurons
 
 Ints = NDArray[np.int64]
@@ -25,6 +25,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
         return None
     if isinstance(node, i.IntLif) and node.name in batch.plan.fused:
         return fused_neurons(batch, node)
+    if isinstance(node, i.IntLif) and node.name in batch.plan.attention and not batch.counted:
+        return attended_neurons(batch, node)
     if isinstance(node, i.SpikeMatmul) and (node.name in batch.plan.fused or within_words(batch, node)):
         return product(batch, node)
     if isinstance(node, i.Delay | i.OneToOne):
@@ -32,6 +34,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
     packing = batch.packing(node) if isinstance(node, i.IntLif) else None
     if isinstance(node, i.IntLif) and packing and batch.values[node.inputs[0]].packing is packing:
         return packed_lif(batch, node, packing)
+    if isinstance(node, i.Sum) and (made := sum_with_packed(batch, node)):
+        return made
     inputs = [batch.full(name) for name in node.inputs if name in batch.values]
     match node:
         case i.IntLif() if node.name in batch.plan.biases and inputs[0].rows.itemsize <= 4:
@@ -42,6 +46,8 @@ def run_node(batch: Batch, node: Node) -> Held | None:
             return levels(batch, node, inputs[0])
         case i.Membrane() if inputs[0].rows.dtype == np.int32 and all(x.rows.itemsize <= 2 for x in inputs[1:]):
             return membranes(batch, node, inputs)
+        case i.StaticMask():
+            return static_mask(batch, node)
         case i.Reshape():
             return reshaped(batch, node, inputs[0])
         case i.TokenGate():

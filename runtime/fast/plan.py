@@ -3,43 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.bounds import channel_bounds
+from pumice.compiler.groups import origin
 from pumice.compiler.ir import Graph, Node, of_feedback, sole
 from pumice.hwsim import arith
+from pumice.runtime.fast.lanes import Held, Packing
 from pumice.runtime.fast.synapse_plan import SynapsePlan, plan_synapse
+from pumice.runtime.tally import mask_of
 
 Ints = NDArray[np.int64]
 BYTE = 127  # the most that a count may be to be a weight
+CHUNK = 16  # lanes that neurons are computed by
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Both products of attention, which the neurons that read the last one may compute: by the names of what they read, and their
+    own. shift: of the last one's sums."""
+
+    query: str
+    key: str
+    value: str
+    first: str
+    last: str
+    heads: int
+    shift: int
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """border: columns and rows between maps. synapses: those that kernels compute. fused: of a layer of neurons, the synapse
-    that is computed with it; of the second product of attention, the first where (q kᵀ) v may be computed as q (kᵀ v). biases:
-    of LIF layers that kernels compute, [C]. last: after which node each value is not needed any more."""
+    that is computed with it; of the second product of attention, the first where (q kᵀ) v may be computed as q (kᵀ v).
+    attention: what a layer of neurons computes itself where nobody counts. biases: of LIF layers that kernels compute, [C];
+    bounded: those that cannot saturate. needless: token gates all of whose readers compute routed tokens only. last: after
+    which node each value is not needed any more. static: of static masks, by name and samples, their lanes and how these are
+    packed, once made."""
 
     graph: Graph
     border: int
     synapses: Mapping[str, SynapsePlan]
     fused: Mapping[str, str]
+    attention: Mapping[str, Attention]
     biases: Mapping[str, NDArray[np.int32]]
+    bounded: frozenset[str]
+    needless: frozenset[str]
     last: Mapping[str, str]
+    static: dict[tuple[str, int], tuple[Held, Packing | None]] = field(default_factory=dict)
 
     def reads(self, node: Node) -> tuple[str, ...]:
-        """The nodes whose values are at hand when a node is computed, those of a synapse that is computed with it among them."""
-        return read_by(node, self.graph, self.fused)
+        """The nodes whose values are at hand when a node is computed, those of what is computed with it among them."""
+        return read_by(node, self.graph, self.fused, self.attention)
+
+    @cached_property
+    def later(self) -> frozenset[str]:
+        """Nodes that are computed with a reader where nobody counts."""
+        products = (name for one in self.attention.values() for name in (one.first, one.last))
+        return frozenset((*self.fused.values(), *products))
 
 
-def read_by(node: Node, graph: Graph, fused: Mapping[str, str]) -> tuple[str, ...]:
+def read_by(node: Node, graph: Graph, fused: Mapping[str, str], attention: Mapping[str, Attention]) -> tuple[str, ...]:
     """See `Plan.reads`."""
-    with_it = graph.nodes[fused[node.name]].inputs if node.name in fused else ()
-    return (*node.inputs, *with_it)
+    names = graph.nodes[fused[node.name]].inputs if node.name in fused else ()
+    if node.name in attention:
+        one = attention[node.name]
+        names = (*names, one.query, one.key, one.value)
+    return (*node.inputs, *names)
 
 
 def plan_of(graph: Graph) -> Plan:
@@ -60,7 +95,11 @@ def plan_of(graph: Graph) -> Plan:
         if (source := graph.nodes[name].inputs[0]) in synapses and sole(source, readers) is graph.nodes[name]
     }
     fused |= {node.name: node.inputs[0] for node in graph.nodes.values() if _turnable(node, graph, readers)}
-    return Plan(graph, border, synapses, fused, biases, _last(graph, fused))
+    found = {name: _attention(graph.nodes[name], graph, readers) for name in biases}
+    attention = {name: one for name, one in found.items() if one}
+    needless = frozenset(name for name in graph.nodes if _needless(name, graph, readers, fused))
+    bounded = frozenset(name for name in biases if _bounded(graph.nodes[name], graph))
+    return Plan(graph, border, synapses, fused, attention, biases, bounded, needless, _last(graph, fused, attention))
 
 
 def _biases(node: i.IntLif) -> NDArray[np.int32]:
@@ -73,13 +112,55 @@ def _turnable(node: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> bo
     if not isinstance(node, i.SpikeMatmul) or node.pattern != "scores-values":
         return False
     scores, values = (graph.nodes[name] for name in node.inputs)
-    if not isinstance(scores, i.SpikeMatmul) or scores.shift or sole(scores.name, readers) is not node:
+    if not _exact(scores, graph, readers) or not _spikes(values):
         return False
-    operands = [graph.nodes[name].out for name in scores.inputs]
-    binary = all((out.low, out.high) == (0, 1) for out in (*operands, values.out))
-    tokens, inner, width = operands[0].shape[1], operands[0].shape[0] // scores.heads, values.out.shape[0] // node.heads
-    exact = i.largest_sum(scores, *operands) <= scores.out.high and tokens <= BYTE
-    return binary and exact and inner * width <= 2 * tokens * tokens
+    query = graph.nodes[scores.inputs[0]].out
+    tokens, inner, width = query.shape[1], query.shape[0] // node.heads, values.out.shape[0] // node.heads
+    return tokens <= BYTE and inner * width <= 2 * tokens * tokens
+
+
+def _exact(product: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> bool:
+    """Whether a node is a product of spikes, not shifted, that cannot saturate and has one reader."""
+    if not isinstance(product, i.SpikeMatmul) or product.shift or sole(product.name, readers) is None:
+        return False
+    operands = [graph.nodes[name] for name in product.inputs]
+    bound = i.largest_sum(product, *(node.out for node in operands))
+    return all(map(_spikes, operands)) and bound <= product.out.high
+
+
+def _spikes(node: Node) -> bool:
+    return (node.out.low, node.out.high) == (0, 1)
+
+
+def _needless(name: str, graph: Graph, readers: Mapping[str, list[Node]], fused: Mapping[str, str]) -> bool:
+    """Whether whatever reads a gate is a synapse whose neurons, computed with it, the same mask rules."""
+    gate, neurons = graph.nodes[name], {source: layer for layer, source in fused.items()}
+    if not isinstance(gate, i.TokenGate):
+        return False
+    mask = origin(gate.inputs[-1], graph).name
+    return all(
+        isinstance(node, i.Synapse) and mask_of(graph.nodes[neurons.get(node.name, name)], graph) == mask
+        for node in readers[name]
+    )
+
+
+def _attention(neurons: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> Attention | None:
+    """What neurons may compute as q (kᵀ v); None where they read something else, or sums can saturate."""
+    last = graph.nodes[neurons.inputs[0]]
+    if not isinstance(last, i.SpikeMatmul) or sole(last.name, readers) is not neurons:
+        return None
+    if _turnable(last, graph, readers):
+        first, value = last.inputs
+        query, key = graph.nodes[first].inputs
+    elif last.pattern == "queries-context" and _exact(graph.nodes[last.inputs[1]], graph, readers):
+        query, first = last.inputs
+        key, value = graph.nodes[first].inputs
+    else:
+        return None
+    tokens, bound = neurons.out.shape[1], i.largest_sum(last, *(graph.nodes[name].out for name in last.inputs))
+    fits = tokens <= BYTE and tokens % CHUNK == 0 and bound << last.shift <= last.out.high
+    names = (query, key, value, first, last.name)
+    return Attention(*names, last.heads, last.shift) if fits and _spikes(graph.nodes[query]) else None
 
 
 def has_cycles(graph: Graph) -> bool:
@@ -103,8 +184,17 @@ def _plain(node: Node, graph: Graph) -> bool:
     return reach < arith.ACTIVATION_LIMIT and int(np.abs(node.bias).max(initial=0)) < 1 << 29
 
 
-def _last(graph: Graph, fused: Mapping[str, str]) -> dict[str, str]:
+def _bounded(node: Node, graph: Graph) -> bool:
+    """Whether no membrane of LIF neurons can reach its limit: what is left of it each time adds up to 4096 / dv of a step's."""
+    assert isinstance(node, i.IntLif)
+    low, high = (bound << arith.MEMBRANE_SHIFT for bound in channel_bounds(node.inputs[0], graph))
+    bias = node.bias.reshape(-1)
+    added = int(np.maximum(np.abs(low + bias), np.abs(high + bias)).max(initial=0))
+    return added * arith.DECAY_UNITY < arith.STATE_LIMIT * node.dv
+
+
+def _last(graph: Graph, fused: Mapping[str, str], attention: Mapping[str, Attention]) -> dict[str, str]:
     last: dict[str, str] = {}
     for node in graph.nodes.values():
-        last |= dict.fromkeys((node.name, *read_by(node, graph, fused)), node.name)
+        last |= dict.fromkeys((node.name, *read_by(node, graph, fused, attention)), node.name)
     return last

@@ -6,10 +6,11 @@ import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
-from pumice.compiler.walk import live_mask
+from pumice.compiler.walk import live_mask, stateless
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
-from pumice.runtime.fast.batch import Batch, all_steps
-from pumice.runtime.fast.lanes import Held, held, rows_of, storage
+from pumice.runtime.fast.batch import Batch, all_steps, unpacked
+from pumice.runtime.fast.lanes import Held, held, packing_of, rows_of, storage
+from pumice.runtime.fast.memory import Memory
 
 
 def reshaped(batch: Batch, node: Node, x: Held) -> Held:
@@ -28,6 +29,19 @@ def reshaped(batch: Batch, node: Node, x: Held) -> Held:
     return Held(rows, layout)
 
 
+def static_mask(batch: Batch, node: i.StaticMask) -> Held:
+    """A mask that is the same for all samples, in lanes: made once for so many samples."""
+    key, plan = (node.name, batch.samples), batch.plan
+    if key not in plan.static:
+        values = stateless(node, [], plan.graph, batch.samples, None)[:, :, None]
+        made, steps = held(values, batch.layout(node), storage(node.out), Memory()), batch.steps
+        plan.static.setdefault(key, (made, packing_of(made.rows[:, 0], made.layout, steps)))
+    made, packing = plan.static[key]
+    if not batch.counted:
+        batch.packings[node.name] = packing
+    return made
+
+
 def scored(batch: Batch, node: i.LiveMask, x: Held) -> Held:
     """A mask scored from counts as they lie."""
     counts = np.moveaxis(x.layout.positions(all_steps(batch, x)), 2, 1)
@@ -36,8 +50,10 @@ def scored(batch: Batch, node: i.LiveMask, x: Held) -> Held:
 
 
 def thinned(batch: Batch, node: Node, inputs: list[Held]) -> Held:
-    """A stream where its tokens are routed."""
+    """A stream where its tokens are routed; as it is where nobody looks at others."""
     x, mask = inputs
+    if node.name in batch.plan.needless and batch.packing(node) is not None:
+        return x
     rows = rows_of(x.layout, max(len(x.rows), len(mask.rows)), x.rows.dtype.type, batch.memory)
     np.multiply(x.rows, mask.rows[:, :1], out=rows, casting="unsafe")
     return Held(rows, x.layout)
@@ -53,6 +69,16 @@ def summed_up(batch: Batch, node: Node, inputs: list[Held]) -> Held:
     for x in others[1:]:
         np.add(rows, x.rows, out=rows, casting="unsafe", dtype=rows.dtype)
     return Held(rows, batch.layout(node))
+
+
+def sum_with_packed(batch: Batch, node: i.Sum) -> Held | None:
+    """A stream and one of routed tokens, added where these are; None where inputs or what they add up to are something else."""
+    inputs = [batch.values[name] for name in node.inputs]
+    packed, whole = ([x for x in inputs if (x.packing is None) == bare] for bare in (False, True))
+    bytes_only = all(x.rows.dtype == storage(node.out) == np.uint8 for x in inputs)
+    if len(packed) != 1 or len(whole) != 1 or not bytes_only:
+        return None
+    return unpacked(batch, packed[0], batch.layout(node), whole[0])
 
 
 def gated_spikes(batch: Batch, node: Node, gate: Held, x: Held) -> Held:

@@ -13,9 +13,10 @@ from pumice.hwsim.kernels.synapses import TILE, Neurons, Routing, Scratch, run_s
 from pumice.runtime.fast.batch import Batch, gate_of, lanes_of, routed_lanes
 from pumice.runtime.fast.lanes import Held, Layout, Packing, rows_of
 from pumice.runtime.fast.neurons import lif_numbers, without_notes
-from pumice.runtime.fast.synapse_plan import SynapsePlan
+from pumice.runtime.fast.synapse_plan import GROUP, SynapsePlan
 
 Array = NDArray[Any]
+LAID = 1 << 20  # bytes of inputs laid out at a time: with weights beside them they fit the second cache
 MOST_TOGETHER = 4  # tiles whose routed lanes are pushed together
 
 
@@ -24,7 +25,7 @@ def fused_neurons(batch: Batch, node: i.IntLif) -> Held:
     name = batch.plan.fused[node.name]
     synapse, plan = batch.plan.graph.nodes[name], batch.plan.synapses[name]
     packing, source = batch.packing(node), synapse.inputs[0]
-    neurons = lif_numbers(node, batch.plan.biases[node.name], plan.shift, batch.counted)
+    neurons = lif_numbers(batch, node, plan.shift)
     if packing is not None:
         x = batch.values[source] if batch.values[source].packing is packing else batch.full(source)
         layout = Layout(batch.samples, (node.out.shape[0], packing.kept))
@@ -39,7 +40,7 @@ def fused_neurons(batch: Batch, node: i.IntLif) -> Held:
 def currents(batch: Batch, node: i.Synapse, x: Held) -> Held:
     """Synaptic currents by themselves, in int32."""
     plan, out = batch.plan.synapses[node.name], batch.room(node, np.int32)
-    nobody = Neurons(False, plan.shift, 0, 0, 0, False, 0)
+    nobody = Neurons(False, plan.shift, 0, 0, 0, False, 0, False, False)
     _run(batch, plan, x, nobody, batch.layout(node).valid, out)
     return Held(out, batch.layout(node))
 
@@ -52,10 +53,17 @@ def _run(
     if packing is not None:
         together = max(2, min(MOST_TOGETHER, int(on.shape[1] / max(packing.before[0, -1], 1) + 0.5)))
     weights = plan.weights(x.rows.shape[1], x.rows.strides[1], together)
-    groups = len(plan.first) * together * TILE
-    sizes = (together * inputs * TILE, together * inputs * TILE, 4 * groups, 4 * groups, together * TILE // 2)
+    laid, lanes, groups = together * inputs * TILE, GROUP * together * TILE, len(plan.first) // GROUP
+    span = max(1, min(batch.steps, LAID // laid))
+    sizes = (
+        span * laid,
+        laid,
+        4 * lanes,
+        4 * lanes * (groups if span < batch.steps else 1),
+        span * together * TILE // 2,
+    )
     room = batch.memory.array((sum(sizes),), np.uint8)  # every size is a multiple of 32, the last one the least
-    scratch = Scratch(*accumulate(sizes[:-1], initial=room.ctypes.data))
+    scratch = Scratch(span, *accumulate(sizes[:-1], initial=room.ctypes.data))
     before = 0 if packing is None else packing.before.ctypes.data
     some = packing is not None
     routing = Routing(gate_of(on), together, some, some and x.packing is packing, before)

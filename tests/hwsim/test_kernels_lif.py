@@ -16,6 +16,7 @@ from pumice.compiler.ir import TensorType
 from pumice.compiler.walk_neurons import run_stateful
 from pumice.hwsim import arith
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
+from pumice.hwsim.kernels.quick_lif import quick_lif
 
 SEEDS = st.integers(0, 2**32 - 1)
 DECAYS = st.sampled_from([0, 1, 1365, 2047, 2048, 2049, 3072, 4095, 4096])
@@ -60,6 +61,31 @@ def _rows(
         tight,
         out,
         out_apart,
+    )
+
+
+@njit  # type: ignore[misc]
+def _quick(
+    rows: int, tiles: int, memory: Any, numbers: Any, bias: int, on: int, flags: Any, out: int, apart: int
+) -> None:
+    sums, skips, membrane = memory
+    packed, saturates = flags
+    shift, threshold = np.int32(numbers[0]), np.int32(numbers[1])
+    quick_lif(
+        rows,
+        tiles,
+        sums,
+        packed,
+        skips,
+        membrane,
+        tiles * 256,
+        shift,
+        bias,
+        threshold,
+        saturates,
+        on,
+        out,
+        apart,
     )
 
 
@@ -122,6 +148,44 @@ def test_a_step(
     sent, noted = (x[:, on] if tight else x for x in (wanted[0, 0], active[0]))
     assert np.array_equal(out.array[:, : sent.shape[1]] & 1, sent)
     assert np.array_equal(out.array[:, : sent.shape[1]] >> 1, noted)
+    assert np.array_equal(membranes.array, after[0])
+    assert out.intact
+    assert membranes.intact
+
+
+@OFTEN
+@given(
+    SEEDS,
+    st.tuples(st.integers(1, 6), st.integers(1, 3)),
+    st.sampled_from([0, 1, 64, 5000, (1 << 17) - 1]),
+    st.sampled_from([0, 1]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_a_quick_step(
+    seed: int, size: tuple[int, int], vth: int, halved: int, saturates: bool, packed: bool, share: float
+) -> None:
+    """The same where membranes halve and wait: of membranes and currents that saturate, or of any that cannot."""
+    rng, (rows, tiles) = np.random.default_rng(seed), size
+    lanes, most = 64 * tiles, (arith.ACTIVATION_LIMIT - 1) if saturates else arith.ACTIVATION_LIMIT // 4
+    full, large = (FULL, 1 << 28) if saturates else (FULL // 2, 1 << 20)
+    sums = extreme(rng, (rows, lanes), -(most >> halved), most >> halved)
+    before, bias = extreme(rng, (rows, lanes), -full, full), extreme(rng, (rows,), -large, large)
+    on, out = rng.random(lanes) < share, room((rows, lanes + 16), np.uint8)
+    wanted, _, (_, after) = run_stateful(
+        lif(rows, 2048, vth, bias, "hold"),
+        [(sums << halved)[None, None], on[None, None].astype(np.int64)],
+        (np.zeros_like(before)[None], before[None]),
+    )
+    held, membranes = room_of(pushed(sums, on, rng) if packed else sums, np.int32), room_of(before, np.int32)
+    skips = room_of([4 * on[: 16 * k].sum() for k in range(4 * tiles)], np.int64)
+    given_bias, given_on = room_of(bias, np.int32), room_of(on, np.uint8)
+    numbers = (arith.MEMBRANE_SHIFT + halved, vth << arith.MEMBRANE_SHIFT)
+    memory, flags = (held.at, skips.at, membranes.at), (packed, saturates)
+    _quick(rows, tiles, memory, numbers, given_bias.at, given_on.at, flags, out.at, lanes + 16)
+    sent = wanted[0, 0][:, on] if packed else wanted[0, 0]
+    assert np.array_equal(out.array[:, : sent.shape[1]], sent)
     assert np.array_equal(membranes.array, after[0])
     assert out.intact
     assert membranes.intact

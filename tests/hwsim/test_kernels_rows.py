@@ -16,7 +16,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 OFTEN = settings(deadline=None, max_examples=60)
 LANES = 64
 quad_rows, copy_rows, squeeze_rows = row_tiles.quad_rows, row_tiles.copy_rows, row_tiles.squeeze_rows
-lane_bits, count_common = row_tiles.lane_bits, row_tiles.count_common
+lane_bits, count_common, count_quads = row_tiles.lane_bits, row_tiles.count_common, row_tiles.count_quads
 skip_lanes, spread_rows = row_tiles.skip_lanes, row_tiles.spread_rows
 clear_words, fill_rows = row_tiles.clear_words, row_tiles.fill_rows
 
@@ -42,8 +42,10 @@ def _skip(on: int, chunks: int, before: int, out: int) -> int:
 
 
 @njit  # type: ignore[misc]
-def _spread(x: int, stride: int, count: int, on: int, chunks: int, skips: int, out: int, apart: int) -> None:
-    spread_rows(x, stride, count, on, chunks, skips, out, apart)
+def _spread(
+    x: int, stride: int, count: int, on: int, tiles: int, skips: int, base: int, more: bool, out: int, apart: int
+) -> None:
+    spread_rows(x, stride, count, on, tiles, skips, base, more, out, apart)
 
 
 @njit  # type: ignore[misc]
@@ -54,6 +56,11 @@ def _bits(x: int, count: int) -> int:
 @njit  # type: ignore[misc]
 def _common(a: Any, b: Any) -> int:
     return count_common(a, b)
+
+
+@njit  # type: ignore[misc]
+def _count(word: Any, others: int, pairs: int, out: int, apart: int, more: bool) -> None:
+    count_quads(word, others, pairs, out, apart, more)
 
 
 @njit  # type: ignore[misc]
@@ -94,19 +101,37 @@ def test_lanes_that_are_on_are_pushed_together(seed: int, rows: int, share: floa
 
 
 @OFTEN
-@given(SEEDS, st.integers(0, 5), st.integers(1, 9), st.integers(0, 3), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+@given(SEEDS, st.integers(1, 4), st.integers(1, 3), st.integers(0, 9), st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
 def test_lanes_that_were_pushed_together_go_back_to_their_places(
-    seed: int, rows: int, chunks: int, before: int, share: float
+    seed: int, rows: int, tiles: int, before: int, share: float, more: bool
 ) -> None:
-    rng, lanes = np.random.default_rng(seed), 16 * chunks
-    on, skips = room_of(rng.random(lanes) < share, np.uint8), room((chunks,), np.int64)
-    assert _skip(on.at, chunks, before, skips.at) == before + on.array.sum()
-    assert [*skips.array // 4] == [before + on.array[: 16 * k].sum() for k in range(chunks)]
-    packed, out = room_of(rng.integers(1, 256, (rows, before + lanes)), np.uint8), room((rows, lanes + 5), np.uint8)
-    _spread(packed.at, before + lanes, rows, on.at, chunks, skips.at, out.at, lanes + 5)
-    wanted = np.zeros((rows, lanes), np.uint8)
-    wanted[:, on.array > 0] = packed.array[:, before : before + int(on.array.sum())]
+    """By themselves, or added to what others have there."""
+    rng, lanes = np.random.default_rng(seed), LANES * tiles
+    on, skips = room_of(rng.random(lanes) < share, np.uint8), room((4 * tiles,), np.int64)
+    assert _skip(on.at, 4 * tiles, before, skips.at) == before + on.array.sum()
+    assert [*skips.array // 4] == [before + on.array[: 16 * k].sum() for k in range(4 * tiles)]
+    packed, out = room_of(rng.integers(1, 100, (rows, before + lanes)), np.uint8), room((rows, lanes + 5), np.uint8)
+    base = room_of(rng.integers(0, 100, out.array.shape), np.uint8)
+    places = (on.at, tiles, skips.at, base.at, more, out.at, lanes + 5)
+    _spread(packed.at, before + lanes, rows, *places)
+    wanted = base.array[:, :lanes] * np.uint8(more)
+    wanted[:, on.array > 0] += packed.array[:, before : before + int(on.array.sum())]
     assert np.array_equal(out.array[:, :lanes], wanted)
+    assert out.intact
+
+
+@OFTEN
+@given(SEEDS, st.integers(0, 5), st.sampled_from([4, 24]), st.booleans())
+def test_bits_in_common_are_counted_into_quads(seed: int, pairs: int, apart: int, more: bool) -> None:
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, 1 << 63, 1 + 8 * pairs, np.uint64) * np.uint64(2) + np.uint64(1)
+    others, out = room_of(words[1:], np.uint64), room((max(1, 2 * pairs), apart), np.uint8)
+    out.array[...] = rng.integers(0, 100, out.array.shape)
+    before = out.array.copy()
+    _count(words[0], others.at, pairs, out.at, apart, more)
+    counts = np.array([bin(int(words[0]) & int(word)).count("1") for word in words[1:]], np.uint8).reshape(-1, 4)
+    assert np.array_equal(out.array[: 2 * pairs, :4], counts + before[: 2 * pairs, :4] * np.uint8(more))
+    assert np.array_equal(out.array[:, 4:], before[:, 4:])
     assert out.intact
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from one_node import batch_of, by_walk, of
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import TensorType
+from pumice.runtime.fast import synapses
 from pumice.runtime.fast.operations import run_node
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -36,15 +38,18 @@ def weights(rng: np.random.Generator, shape: tuple[int, ...], kind: tuple[int, i
 
 
 def check(made: Layer, seen: Counter[str] | None = None) -> None:
-    batch = made.batch()
+    batch, alone = made.batch(), replace(made.batch(), counted=False)
     (wanted, busy), (found, active) = made.by_walk(), made.by_fast(batch)
     assert np.array_equal(found, wanted)
+    assert np.array_equal(made.by_fast(alone)[0], wanted)  # other kernels, and maybe routed tokens only
     assert busy is not None
     assert active is not None
     assert np.array_equal(active.reshape(busy.shape), busy)
     plan = batch.plan.synapses.get("s")
     kind = "none" if plan is None else "dense" if plan.dense else "lists"
     if seen is not None:
+        seen["packed"] += alone.values["n"].packing is not None
+        seen["squeezed"] += alone.values["n"].packing is not None and plan is not None
         seen.update([kind, "halved" if plan and plan.shift else "", "flipped" if plan and plan.flip else ""])
         seen["several lists"] += plan is not None and not plan.dense and len(plan.lists) > 1
 
@@ -101,17 +106,19 @@ def test_more_synapses_than_one_list_holds(gate: str) -> None:
     assert seen["several lists"] == 6
 
 
-@pytest.mark.parametrize("inputs", [479, 480, 481, 1000])
-@pytest.mark.parametrize("gate", ["", "hold"])
-def test_more_inputs_than_are_laid_out_at_a_time(inputs: int, gate: str) -> None:
-    rng, seen = np.random.default_rng(inputs), Counter[str]()
-    for span in ((0, 1), (-128, 127), (0, 255)):
-        check(layer(rng, of((inputs, 70), *span), rng.integers(-127, 128, (13, inputs, 1, 1)), 3, 2, gate), seen)
-    check(
-        layer(rng, of((inputs // 9 + 1, 5, 4), -1, 1), rng.integers(-127, 128, (7, inputs // 9 + 1, 3, 3)), 2, 2),
-        seen,
-    )
-    assert seen["dense"] == 4
+@pytest.mark.parametrize("bytes_laid", [1, 60_000, 200_000])
+@pytest.mark.parametrize("gate", ["", "hold", "decay"])
+def test_more_timesteps_than_are_laid_out_at_a_time(
+    bytes_laid: int, gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Membranes go on from one part of the timesteps to the next."""
+    monkeypatch.setattr(synapses, "LAID", bytes_laid)
+    rng, seen = np.random.default_rng(bytes_laid), Counter[str]()
+    for changes, density in product((0, 1), (1.0, 0.1)):
+        weight = np.where(rng.random((13, 481, 1, 1)) < density, rng.integers(-127, 128, (13, 481, 1, 1)), 0)
+        check(layer(rng, of((481, 70), 0, 1), weight, 3, 5, gate, 0.5, changes), seen)
+    assert seen["dense"] == seen["lists"] == 2
+    check(layer(rng, of((54, 5, 4), -1, 1), rng.integers(-127, 128, (7, 54, 3, 3)), 2, 5))
 
 
 @pytest.mark.parametrize("span", [(-128, 127), (0, 255)])
