@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.bounds import channel_bounds
 from pumice.compiler.ir import Graph, Node, of_feedback, sole
 from pumice.hwsim import arith
+from pumice.runtime.fast.bit_plan import BitLayer
 from pumice.runtime.fast.synapse_plan import SynapsePlan, plan_synapse
 
 Ints = NDArray[np.int64]
@@ -22,7 +23,8 @@ BYTE = 127  # the most that a count may be to be a weight
 class Plan:
     """border: columns and rows between maps. synapses: those that kernels compute. fused: of a layer of neurons, the synapse
     that is computed with it; of the second product of attention, the first where (q kᵀ) v may be computed as q (kᵀ v). biases:
-    of LIF layers that kernels compute, [C]. last: after which node each value is not needed any more."""
+    of LIF layers that kernels compute, [C]. last: after which node each value is not needed any more. bits: of fused layers that
+    were met, those that may be computed bit by bit."""
 
     graph: Graph
     border: int
@@ -30,6 +32,7 @@ class Plan:
     fused: Mapping[str, str]
     biases: Mapping[str, NDArray[np.int32]]
     last: Mapping[str, str]
+    bits: dict[str, BitLayer | None] = field(default_factory=dict)
 
     def reads(self, node: Node) -> tuple[str, ...]:
         """The nodes whose values are at hand when a node is computed, those of a synapse that is computed with it among them."""
