@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from pumice.hwsim.kernels import vector_ir as v
 
 PLANES = 4  # bits of an input at most
+AHEAD = 2048
 ROW, STEP, WORD = 128, 32, 8  # bytes of a row, of one of its timesteps, of 64 lanes
 
 
@@ -34,24 +35,26 @@ def pack_rows(
 
 
 def _pack(b: Any, planes: int, x: Any, rows: Any, count: Any, steps: Any, step: Any, words: Any, out: Any) -> None:
-    def row(k: Any, _: list[Any]) -> list[Any]:
-        source = b.add(x, v.load(b, rows, b.shl(k, v.i64(3)), v.I64, 8))
-        target = b.add(out, b.mul(k, v.i64(2 * planes * ROW)))
+    def time(t: Any, _: list[Any]) -> list[Any]:
+        source, target = b.add(x, b.mul(t, step)), b.add(out, b.mul(t, v.i64(STEP)))
 
-        def time(t: Any, _: list[Any]) -> list[Any]:
-            place, into = b.add(source, b.mul(t, step)), b.add(target, b.mul(t, v.i64(STEP)))
+        def row(k: Any, _: list[Any]) -> list[Any]:
+            place = b.add(source, v.load(b, rows, b.shl(k, v.i64(3)), v.I64, 8))
+            into = b.add(target, b.mul(k, v.i64(2 * planes * ROW)))
 
             def word(at: Any, _: list[Any]) -> list[Any]:
-                _pack_word(b, planes, b.add(place, b.shl(at, v.i64(6))), b.add(into, b.shl(at, v.i64(3))))
+                lanes = b.shl(at, v.i64(6))
+                v.prefetch(b, place, b.add(lanes, v.i64(AHEAD)))
+                _pack_word(b, planes, b.add(place, lanes), b.add(into, b.shl(at, v.i64(3))))
                 return []
 
             v.accumulate(b, words, [], word)
             return []
 
-        v.accumulate(b, steps, [], time)
+        v.accumulate(b, count, [], row)
         return []
 
-    v.accumulate(b, count, [], row)
+    v.accumulate(b, steps, [], time)
 
 
 def _pack_word(b: Any, planes: int, place: Any, into: Any) -> None:

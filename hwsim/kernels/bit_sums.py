@@ -16,6 +16,7 @@ from pumice.hwsim.kernels import vector_ir as v
 Q8 = ir.VectorType(v.I64, 8)
 WIDE = v.has_feature("avx512f")
 ROW = 128  # bytes
+AHEAD = 2048  # bytes of a list that are asked for before they are read
 XOR3, MAJORITY = 0x96, 0xE8
 CARRY = 0x8E  # the majority of x, y and z, of x ^ y ^ z, y and z: no register is copied
 
@@ -74,6 +75,7 @@ def _build(b: Any, places: Any, arena: Any, bits: Any, counts: Any, carries: Any
     def four(_: Any, state: list[Any]) -> list[Any]:
         bits, carry, *sums = state
         offsets = [b.zext(v.load(b, bits, 4 * k, v.I32, 4), v.I64) for k in range(4)]
+        v.prefetch(b, bits, AHEAD)
         ones, twos = [], []
         for half in (0, 1):
             rows = [v.load(b, arena, b.add(place, v.i64(64 * half)), Q8, 64) for place in offsets]
