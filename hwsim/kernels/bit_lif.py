@@ -22,7 +22,16 @@ Q4 = ir.VectorType(v.I64, 4)
 
 @intrinsic
 def bit_lif(
-    context: Any, steps: Any, arena: Any, apart: Any, bits: Any, places: Any, limit: Any, on: Any, on_step: Any, out: Any
+    context: Any,
+    steps: Any,
+    arena: Any,
+    apart: Any,
+    bits: Any,
+    places: Any,
+    limit: Any,
+    on: Any,
+    on_step: Any,
+    out: Any,
 ) -> Any:
     """Neurons of two channels by 256 lanes at all timesteps, arrays by address. arena: rows of bits, of every four timesteps
     `apart` bytes after those before. places [2, bits] (uint32): where, in bytes, the bits of each channel's current are. bits: 16,

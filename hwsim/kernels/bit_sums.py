@@ -74,16 +74,19 @@ def _build(b: Any, places: Any, arena: Any, bits: Any, counts: Any, carries: Any
 
     def four(_: Any, state: list[Any]) -> list[Any]:
         bits, carry, *sums = state
-        offsets = [b.zext(v.load(b, bits, 4 * k, v.I32, 4), v.I64) for k in range(4)]
         v.prefetch(b, bits, AHEAD)
-        ones, twos = [], []
-        for half in (0, 1):
-            rows = [v.load(b, arena, b.add(place, v.i64(64 * half)), Q8, 64) for place in offsets]
-            one, two = added(b, rows[0], rows[1], sums[half])
-            one, more = added(b, rows[2], rows[3], one)
-            two, four = added(b, two, more, sums[2 + half])
-            v.store(b, four, carry, 64 * half, 64)
-            ones, twos = [*ones, one], [*twos, two]
-        return [b.add(bits, v.i64(16)), b.add(carry, v.i64(ROW)), *ones, *twos]
+        offsets = [b.zext(v.load(b, bits, 4 * k, v.I32, 4), v.I64) for k in range(4)]
+        halves = [_four(b, arena, offsets, carry, half, sums[half], sums[2 + half]) for half in (0, 1)]
+        return [b.add(bits, v.i64(16)), b.add(carry, v.i64(ROW)), *(halves[h][k] for k in (0, 1) for h in (0, 1))]
 
     return v.accumulate(b, places, [bits, *regions, nothing, nothing], place)[0]
+
+
+def _four(b: Any, arena: Any, offsets: list[Any], carry: Any, half: int, ones: Any, twos: Any) -> tuple[Any, Any]:
+    """Adds half of four rows to a sum of two bits and stores the third."""
+    rows = [v.load(b, arena, b.add(place, v.i64(64 * half)), Q8, 64) for place in offsets]
+    ones, first = added(b, rows[0], rows[1], ones)
+    ones, second = added(b, rows[2], rows[3], ones)
+    twos, fours = added(b, first, second, twos)
+    v.store(b, fours, carry, 64 * half, 64)
+    return ones, twos

@@ -24,8 +24,8 @@ BITS = (16, 20, 24)  # of a membrane (`hwsim.kernels.bit_lif`)
 HALF = arith.DECAY_UNITY // 2
 # ns of a core with AVX-512 per 1024 lanes: of four bits, of a neuron, of an input; of a synapse of a list, of one of a dense
 # layer, and of a neuron in 32 bits
-FOURS, NEURON, INPUT = 3.8, 65.0, 12.0
-LISTED, DENSE, WORDS = 11.0, 3.1, 205.0
+FOURS, NEURON, INPUT = 4.6, 80.0, 15.0
+LISTED, DENSE, WORDS = 13.0, 3.2, 240.0
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
 
@@ -51,7 +51,9 @@ class BitPlan:
         """For inputs whose rows are `row` bytes apart."""
         if row not in self.made:
             rows = self.taps[:, 0] * row + self.taps[:, 1]
-            self.made.setdefault(row, (self._weights(rows), rows))  # never replaced: a thread may be at work with addresses
+            self.made.setdefault(
+                row, (self._weights(rows), rows)
+            )  # never replaced: a thread may be at work with addresses
         return self.made[row][0]
 
     def _weights(self, rows: Ints) -> BitWeights:
