@@ -1,4 +1,4 @@
-"""Sums of bits, 1024 lanes at a time: four bits of a place are added to its sum, and one is carried two places on.
+"""Sums of bits, 1024 lanes at a time: eight or four bits of a place are added to its sum, and one is carried three places on.
 
 What is added stands in lists (`runtime.fast.bit_lists`).
 """
@@ -47,9 +47,9 @@ def added(b: Any, x: Any, y: Any, z: Any) -> tuple[Any, Any]:
 def add_bits(
     context: Any, places: Any, arena: Any, bits: Any, counts: Any, carries: Any, region: Any, sums: Any
 ) -> Any:
-    """The bits of a sum, places [P] of them, as rows of 128 bytes at `sums`. bits [.., 4] (uint32): offsets of rows from arena, in
-    bytes, of which counts [P] (int64) fours are added in each place. Carries go to `carries`, three regions of `region` bytes in
-    turn, a row of every four. Returns the address after the bits. All by address."""
+    """The bits of a sum, places [P] of them, as rows of 128 bytes at `sums`. bits (uint32): offsets of rows from arena, in bytes,
+    of which counts [P, 2] (int64) are how many eights, and then fours, are added in each place. Carries go to `carries`, four
+    regions of `region` bytes in turn, a row of every eight or four. Returns the address after the bits. All by address."""
 
     def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return _build(builder, *arguments)
@@ -60,33 +60,51 @@ def add_bits(
 
 def _build(b: Any, places: Any, arena: Any, bits: Any, counts: Any, carries: Any, region: Any, sums: Any) -> Any:
     nothing = v.all_lanes(Q8, 0)
-    regions = [b.add(carries, b.mul(region, v.i64(k))) for k in range(3)]
+    regions = [b.add(carries, b.mul(region, v.i64(k))) for k in range(4)]
 
     def place(p: Any, state: list[Any]) -> list[Any]:
-        bits, first, second, third, *ones = state
-        total = v.accumulate(
-            b, v.load(b, counts, b.shl(p, v.i64(3)), v.I64, 8), [bits, first, *ones, nothing, nothing], four
-        )
+        bits, first, *others, one, other, two, more = state
+        held = [bits, first, one, other, two, more, nothing, nothing]
+        for k, count in enumerate((8, 4)):
+            times = v.load(b, counts, b.add(b.shl(p, v.i64(4)), v.i64(8 * k)), v.I64, 8)
+            held = v.accumulate(b, times, held, lambda _, state, count=count: _group(b, arena, count, *state))
         into = b.add(sums, b.mul(p, v.i64(ROW)))
-        for half, one in enumerate(total[2:4]):
-            v.store(b, one, into, 64 * half, 64)
-        return [total[0], second, third, first, *total[4:]]
+        for half in (0, 1):
+            v.store(b, held[2 + half], into, 64 * half, 64)
+        return [held[0], *others, first, *held[4:]]
 
-    def four(_: Any, state: list[Any]) -> list[Any]:
-        bits, carry, *sums = state
-        v.prefetch(b, bits, AHEAD)
-        offsets = [b.zext(v.load(b, bits, 4 * k, v.I32, 4), v.I64) for k in range(4)]
-        halves = [_four(b, arena, offsets, carry, half, sums[half], sums[2 + half]) for half in (0, 1)]
-        return [b.add(bits, v.i64(16)), b.add(carry, v.i64(ROW)), *(halves[h][k] for k in (0, 1) for h in (0, 1))]
-
-    return v.accumulate(b, places, [bits, *regions, nothing, nothing], place)[0]
+    return v.accumulate(b, places, [bits, *regions, *[nothing] * 4], place)[0]
 
 
-def _four(b: Any, arena: Any, offsets: list[Any], carry: Any, half: int, ones: Any, twos: Any) -> tuple[Any, Any]:
-    """Adds half of four rows to a sum of two bits and stores the third."""
-    rows = [v.load(b, arena, b.add(place, v.i64(64 * half)), Q8, 64) for place in offsets]
+def _group(b: Any, arena: Any, count: int, bits: Any, carry: Any, *sums: Any) -> list[Any]:
+    """Adds eight or four rows to a sum of three bits, and stores the fourth. sums: both halves of each bit."""
+    v.prefetch(b, bits, AHEAD)
+    offsets = [b.zext(v.load(b, bits, 4 * k, v.I32, 4), v.I64) for k in range(count)]
+    new = []
+    for half in (0, 1):
+        rows = [v.load(b, arena, b.add(place, v.i64(64 * half)), Q8, 64) for place in offsets]
+        *three, eights = (_eight if count == 8 else _four)(b, rows, *sums[half::2])
+        v.store(b, eights, carry, 64 * half, 64)
+        new.append(three)
+    after = [new[half][k] for k in range(3) for half in (0, 1)]
+    return [b.add(bits, v.i64(4 * count)), b.add(carry, v.i64(ROW)), *after]
+
+
+def _two(b: Any, rows: list[Any], ones: Any, twos: Any) -> tuple[Any, Any, Any]:
+    """Adds four rows to a sum of two bits."""
     ones, first = added(b, rows[0], rows[1], ones)
     ones, second = added(b, rows[2], rows[3], ones)
     twos, fours = added(b, first, second, twos)
-    v.store(b, fours, carry, 64 * half, 64)
-    return ones, twos
+    return ones, twos, fours
+
+
+def _four(b: Any, rows: list[Any], ones: Any, twos: Any, fours: Any) -> tuple[Any, Any, Any, Any]:
+    ones, twos, more = _two(b, rows, ones, twos)
+    return ones, twos, b.xor(fours, more), b.and_(fours, more)
+
+
+def _eight(b: Any, rows: list[Any], ones: Any, twos: Any, fours: Any) -> tuple[Any, Any, Any, Any]:
+    ones, twos, first = _two(b, rows[:4], ones, twos)
+    ones, twos, second = _two(b, rows[4:], ones, twos)
+    fours, eights = added(b, first, second, fours)
+    return ones, twos, fours, eights

@@ -23,7 +23,7 @@ STEPS = ROW // STEP  # timesteps of a row
 
 class BitWeights(NamedTuple):
     """Synapses of a layer; arrays by address, places in the arena in bytes. inputs: rows that sums are made of; planes: bits of an
-    input; width: of a sum; bits: of a membrane. rows: where each input starts, bytes from the layer's first (int64). lists [.., 4]
+    input; width: of a sum; bits: of a membrane. rows: where each input starts, bytes from the layer's first (int64). lists
     (uint32), counts (int64), carries, region, sums: see `runtime.fast.bit_lists`. places, limit: see `bit_lif`. arena: bytes of
     the rows of four timesteps."""
 
@@ -73,7 +73,7 @@ def run_bits(x: Lanes, w: BitWeights, on: Lanes, out: Lanes, steps: int, tiles: 
 def _sums(w: BitWeights, channel: int, arena: int, bits: int) -> int:
     """Sums of two outputs; where the bits of the next ones stand."""
     for k in range(min(2, w.outputs - channel)):
-        counts, into = np.uintp(w.counts + (channel + k) * w.width * 8), np.uintp(arena + w.sums + k * w.width * ROW)
+        counts, into = np.uintp(w.counts + (channel + k) * w.width * 16), np.uintp(arena + w.sums + k * w.width * ROW)
         carries = np.uintp(arena + w.carries)
         bits = int(add_bits(w.width, np.uintp(arena), np.uintp(bits), counts, carries, w.region, into))
     return bits

@@ -1,8 +1,8 @@
 """Sums of weights times bits as lists of bits, place by place: the input of `hwsim.kernels.bit_sums`.
 
 A weight is a sum of signed powers of two, no two of them neighbours; each times each bit of an input is a bit of the sum. A power
-that is taken away is the complement of the bit, less a constant that is counted with the bias. Four bits of a place at a time are
-added to its sum, which carries one bit two places on.
+that is taken away is the complement of the bit, less a constant that is counted with the bias. Eight bits of a place at a time,
+and of what is left four, are added to its sum, which carries one bit three places on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FOUR = 4  # bits that are added at a time
-REGIONS = 3  # of carries: those of a place are read two places on, while those of the next are written
+EIGHT, FOUR = 8, 4  # bits that are added at a time
+CARRY = 3  # places from a bit that is carried to where it is added
+REGIONS = CARRY + 1  # of carries: those of a place are read while others are written
 ZEROS, ONES, FIRST = 0, 1, 2  # rows of the arena: of bits that are all 0, all 1, and the first of the input's
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
@@ -22,9 +23,9 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class BitLists:
-    """bits: rows of the arena that are added, [N, 4]. counts: how many fours of them each place of each output has, [M, P], in
-    this order. carries: where carries go, three regions of `region` rows in turn; sums: where an output's P sums go, of which
-    there are two outputs' (even ones, odd ones). rows: of the arena."""
+    """bits: rows of the arena that are added, [N]. counts: of each place of each output, [M, P, 2], in this order, how many eights
+    of them, and then fours. carries: where carries go, four regions of `region` rows in turn; sums: where an output's P sums go,
+    of which there are two outputs' (even ones, odd ones). rows: of the arena."""
 
     bits: Ints
     counts: Ints
@@ -43,14 +44,16 @@ def bit_lists(matrix: Ints, planes: int, constant: Ints, width: int) -> BitLists
     output, place, row = _with_fixed(output, place, row, fixed)
     loose = np.bincount(output * width + place, minlength=fixed.size).reshape(-1, width)
     counts = _counts(loose)
-    carries, region = FIRST + 2 * matrix.shape[1] * planes, int(counts.max(initial=0))
-    bits = np.full((max(int(counts.sum()), 1), FOUR), ZEROS, np.int64)
-    begin = (np.cumsum(counts.ravel()) - counts.ravel()).reshape(counts.shape)
+    length, carried = counts @ [EIGHT, FOUR], counts.sum(axis=2)  # [M, P]
+    begin = (np.cumsum(length.ravel()) - length.ravel()).reshape(length.shape)
+    bits = np.full(max(int(length.sum()), 1), ZEROS, np.int64)
     key = output * width + place
     rank = np.arange(len(key)) - (np.cumsum(loose.ravel()) - loose.ravel())[key]
-    _put(bits, begin.ravel()[key], rank, row)
-    for p in range(2, width):
-        _put_carries(bits, begin[:, p], loose[:, p], counts[:, p - 2], carries + (p - 2) % REGIONS * region)
+    bits[begin.ravel()[key] + rank] = row
+    carries, region = FIRST + 2 * matrix.shape[1] * planes, int(carried.max(initial=0))
+    for p in range(CARRY, width):
+        first = carries + (p - CARRY) % REGIONS * region
+        _put_carries(bits, begin[:, p] + loose[:, p], carried[:, p - CARRY], first)
     sums = carries + REGIONS * region
     return BitLists(bits, counts, carries, region, sums, sums + 2 * width)
 
@@ -86,20 +89,18 @@ def _with_fixed(output: Ints, place: Ints, row: Ints, fixed: Ints) -> tuple[Ints
 
 
 def _counts(loose: Ints) -> Ints:
-    """How many fours each place of each output has, [M, P], for its own bits and those that are carried into it."""
-    counts = np.zeros_like(loose)
+    """How many eights and fours each place of each output has, [M, P, 2], for its own bits and those that are carried into it."""
+    counts = np.zeros((*loose.shape, 2), np.int64)
     for p in range(loose.shape[1]):
-        bits = loose[:, p] + (counts[:, p - 2] if p >= 2 else 0)
-        counts[:, p] = -(-bits // FOUR)
+        bits = loose[:, p] + (counts[:, p - CARRY].sum(axis=1) if p >= CARRY else 0)
+        rest = bits % EIGHT
+        counts[:, p, 0] = bits // EIGHT + (rest > FOUR)
+        counts[:, p, 1] = (rest > 0) & (rest <= FOUR)
     return counts
 
 
-def _put_carries(bits: Ints, begin: Ints, filled: Ints, count: Ints, region: int) -> None:
+def _put_carries(bits: Ints, begin: Ints, count: Ints, region: int) -> None:
     """Puts the carries of a place behind the bits of the place that they are carried to."""
     output = np.repeat(np.arange(len(count)), count)
     rank = np.arange(len(output)) - (np.cumsum(count) - count)[output]
-    _put(bits, begin[output], filled[output] + rank, region + rank)
-
-
-def _put(bits: Ints, begin: Ints, rank: Ints, row: Ints) -> None:
-    bits[begin + rank // FOUR, rank % FOUR] = row
+    bits[begin[output] + rank] = region + rank

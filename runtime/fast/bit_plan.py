@@ -22,9 +22,9 @@ ROW, LANES, STEPS = 128, 256, 4  # bytes, lanes and timesteps of a row of bits (
 PLANES = 4  # bits of an input at most
 BITS = (16, 20, 24)  # of a membrane (`hwsim.kernels.bit_lif`)
 HALF = arith.DECAY_UNITY // 2
-# ns of a core with AVX-512 per 1024 lanes: of four bits, of a neuron, of an input; of a synapse of a list, of one of a dense
-# layer, and of a neuron in 32 bits
-FOURS, NEURON, INPUT = 4.6, 80.0, 15.0
+# ns of a core with AVX-512 per 1024 lanes: of a bit that is added, of a place of a sum, of a neuron, of a bit of an input; of a
+# synapse of a list, of one of a dense layer, and of a neuron in 32 bits
+BIT, PLACE, NEURON, INPUT = 1.45, 3.2, 80.0, 15.0
 LISTED, DENSE, WORDS = 13.0, 3.2, 240.0
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
@@ -90,8 +90,8 @@ class BitLayer:
     def costs(self) -> tuple[float, float]:
         """What 256 lanes at four timesteps take, in ns: of bits, of products."""
         outputs, inputs = self.matrix.shape
-        fours = self.planes * digits(self.matrix) / 3 + 0.8 * outputs * self.width  # a carry of four is a bit, too
-        bits = FOURS * fours + NEURON * outputs + INPUT * inputs * (1 + self.planes)
+        bits = BIT * self.planes * digits(self.matrix) + (PLACE * self.width + NEURON) * outputs
+        bits += INPUT * inputs * (1 + self.planes)
         products = DENSE * self.matrix.size if self.dense else LISTED * np.count_nonzero(self.matrix)
         return bits, float(products + WORDS * outputs)
 

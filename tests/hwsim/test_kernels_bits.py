@@ -83,28 +83,27 @@ def test_bits_are_spread(seed: int, count: int) -> None:
 
 
 @OFTEN
-@given(SEEDS, st.lists(st.integers(0, 5), min_size=1, max_size=6))
-def test_four_bits_at_a_time_are_added(seed: int, counts: list[int]) -> None:
-    """Of rows that hold no carries: what is added in the places, and what is carried out of each."""
-    rng, region = np.random.default_rng(seed), max(counts)
-    rows, width = rng.random((20, 8 * ROW)) < 0.5, len(counts)
-    arena = room((20 + 3 * region + width, ROW), np.uint8)
+@given(SEEDS, st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=6))
+def test_eight_and_four_bits_at_a_time_are_added(seed: int, counts: list[tuple[int, int]]) -> None:
+    """Of rows that hold no carries: what is left in the places, and what is carried out of each."""
+    rng, region, width = np.random.default_rng(seed), max(sum(pair) for pair in counts), len(counts)
+    rows, sizes = rng.random((20, 8 * ROW)) < 0.5, [8 * eights + 4 * fours for eights, fours in counts]
+    arena = room((20 + 4 * region + width, ROW), np.uint8)
     arena.array[:20] = packed(rows)
-    chosen = rng.integers(0, 20, (sum(counts), 4))
-    bits, fours = room_of(chosen * ROW, np.uint32), room_of(counts, np.int64)
-    carries, sums = arena.at + np.uintp(20 * ROW), arena.at + np.uintp((20 + 3 * region) * ROW)
-    end = _add(width, arena.at, bits.at, fours.at, carries, region * ROW, sums)
-    assert end == bits.at + np.uintp(16 * sum(counts))
-    twos, begin = np.zeros(8 * ROW, np.int64), 0
-    for place, count in enumerate(counts):
-        total = twos + rows[chosen[begin : begin + count]].sum(axis=(0, 1))
-        left = unpacked(arena.array[20 + 3 * region + place])
-        assert np.array_equal(left, total & 1)
-        if place >= width - 3:  # later places have not yet written where its carries are
-            first = 20 + place % 3 * region
-            carried = unpacked(arena.array[first : first + count]).sum(axis=0) if count else 0
-            assert np.array_equal(total, left + 2 * (total >> 1 & 1) + 4 * carried)
-        twos, begin = total >> 1 & 1, begin + count
+    chosen = rng.integers(0, 20, sum(sizes))
+    bits, pairs = room_of(chosen * ROW, np.uint32), room_of(counts, np.int64)
+    carries, sums = arena.at + np.uintp(20 * ROW), arena.at + np.uintp((20 + 4 * region) * ROW)
+    end = _add(width, arena.at, bits.at, pairs.at, carries, region * ROW, sums)
+    assert end == bits.at + np.uintp(4 * sum(sizes))
+    held, begin = np.zeros(8 * ROW, np.int64), 0
+    for place, (size, pair) in enumerate(zip(sizes, counts, strict=True)):
+        total = held + rows[chosen[begin : begin + size]].sum(axis=0)
+        assert np.array_equal(unpacked(arena.array[20 + 4 * region + place]), total & 1)
+        if place >= width - 4:  # later places have not yet written where its carries are
+            first = 20 + place % 4 * region
+            carried = unpacked(arena.array[first : first + sum(pair)]).sum(axis=0)
+            assert np.array_equal(total >> 3, carried)
+        held, begin = (total & 7) >> 1, begin + size
     assert arena.intact
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pumice.runtime.fast.bit_lists import FIRST, ONES, REGIONS, ZEROS, BitLists, bit_lists
+from pumice.runtime.fast.bit_lists import CARRY, EIGHT, FIRST, FOUR, ONES, REGIONS, ZEROS, BitLists, bit_lists
 from pumice.runtime.fast.bit_plan import digits
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -22,16 +22,14 @@ def added(lists: BitLists, arena: Bits) -> NDArray[np.int64]:
     """Sums [M, lanes] of rows [rows, lanes], modulo two to the power of their places, from 0 on."""
     total, begin = np.zeros((len(lists.counts), arena.shape[1]), np.int64), 0
     for output, counts in enumerate(lists.counts):
-        carried = np.zeros((2, arena.shape[1]), np.int64)  # to this place, and to the next
-        for place, count in enumerate(counts):
-            ones = carried[0]
-            twos = carried[1] & 0
-            for k in range(count):
-                four = ones + 2 * twos + arena[lists.bits[begin + k]].sum(axis=0)
-                ones, twos = four & 1, four >> 1 & 1
-                arena[lists.carries + place % REGIONS * lists.region + k] = four >> 2
-            total[output] += ones << place
-            carried, begin = np.stack([twos, twos]), begin + count
+        held = np.zeros(arena.shape[1], np.int64)  # of this place, below eight
+        for place, (eights, fours) in enumerate(counts):
+            for k, size in enumerate([EIGHT] * eights + [FOUR] * fours):
+                held = held + arena[lists.bits[begin : begin + size]].sum(axis=0)
+                arena[lists.carries + place % REGIONS * lists.region + k] = held >> CARRY
+                held, begin = held & 7, begin + size
+            total[output] += (held & 1) << place
+            held = held >> 1
     return total
 
 
