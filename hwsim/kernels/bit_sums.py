@@ -5,6 +5,7 @@ What is added stands in lists (`runtime.fast.bit_lists`).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -67,7 +68,7 @@ def _build(b: Any, places: Any, arena: Any, bits: Any, counts: Any, carries: Any
         held = [bits, first, one, other, two, more, nothing, nothing]
         for k, count in enumerate((8, 4)):
             times = v.load(b, counts, b.add(b.shl(p, v.i64(4)), v.i64(8 * k)), v.I64, 8)
-            held = v.accumulate(b, times, held, lambda _, state, count=count: _group(b, arena, count, *state))
+            held = v.accumulate(b, times, held, partial(_group, b, arena, count))
         into = b.add(sums, b.mul(p, v.i64(ROW)))
         for half in (0, 1):
             v.store(b, held[2 + half], into, 64 * half, 64)
@@ -76,8 +77,9 @@ def _build(b: Any, places: Any, arena: Any, bits: Any, counts: Any, carries: Any
     return v.accumulate(b, places, [bits, *regions, *[nothing] * 4], place)[0]
 
 
-def _group(b: Any, arena: Any, count: int, bits: Any, carry: Any, *sums: Any) -> list[Any]:
-    """Adds eight or four rows to a sum of three bits, and stores the fourth. sums: both halves of each bit."""
+def _group(b: Any, arena: Any, count: int, _: Any, state: list[Any]) -> list[Any]:
+    """Adds eight or four rows to a sum of three bits, and stores the fourth."""
+    bits, carry, *sums = state  # both halves of each bit
     v.prefetch(b, bits, AHEAD)
     offsets = [b.zext(v.load(b, bits, 4 * k, v.I32, 4), v.I64) for k in range(count)]
     new = []

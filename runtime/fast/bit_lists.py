@@ -27,7 +27,7 @@ class BitLists:
     of them, and then fours. carries: where carries go, four regions of `region` rows in turn; sums: where an output's P sums go,
     of which there are two outputs' (even ones, odd ones). rows: of the arena."""
 
-    bits: Ints
+    bits: Array
     counts: Ints
     carries: int
     region: int

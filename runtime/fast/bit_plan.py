@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import TensorType
 from pumice.hwsim import arith
 from pumice.runtime.fast.bit_lists import ONES, ZEROS, BitLists, bit_lists
-from pumice.runtime.fast.memory import Memory
 
 if TYPE_CHECKING:
     from pumice.hwsim.kernels.bit_synapses import BitWeights
@@ -32,12 +31,12 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class BitPlan:
-    """A layer as the kernel takes it; see `hwsim.kernels.bit_synapses.BitWeights`. made: by the distance of the input's rows."""
+    """A layer as the kernel takes it; see `hwsim.kernels.bit_synapses.BitWeights`. lists: with offsets in bytes; made: by
+    the distance of the input's rows."""
 
     taps: Ints
     planes: int
     lists: BitLists
-    offsets: Array
     places: Array
     limit: Array
     made: dict[int, tuple[BitWeights, Array]] = field(default_factory=dict)
@@ -51,20 +50,19 @@ class BitPlan:
         """For inputs whose rows are `row` bytes apart."""
         if row not in self.made:
             rows = self.taps[:, 0] * row + self.taps[:, 1]
-            self.made.setdefault(
-                row, (self._weights(rows), rows)
-            )  # never replaced: a thread may be at work with addresses
+            made = (self._weights(rows), rows)
+            self.made.setdefault(row, made)  # never replaced: another thread may be at work with the addresses
         return self.made[row][0]
 
     def _weights(self, rows: Ints) -> BitWeights:
         from pumice.hwsim.kernels.bit_synapses import BitWeights  # needs numba, a plan does not
 
         held, counts = self.lists, self.lists.counts
-        arrays = (x.ctypes.data for x in (rows, self.offsets, counts, self.places, self.limit))
-        first, offsets, fours, places, limit = arrays
+        arrays = (x.ctypes.data for x in (rows, held.bits, counts, self.places, self.limit))
+        first, bits, groups, places, limit = arrays
         where = (held.carries * ROW, held.region * ROW, held.sums * ROW)
         sizes = (len(rows), len(counts), self.planes, counts.shape[1], self.places.shape[1])
-        return BitWeights(*sizes, first, offsets, fours, *where, places, limit, self.arena)
+        return BitWeights(*sizes, first, bits, groups, *where, places, limit, self.arena)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +104,9 @@ class BitLayer:
         """Its plan."""
         bias = _bias(self.node)
         lists = bit_lists(self.matrix, self.planes, bias >> arith.MEMBRANE_SHIFT, self.width)
-        offsets = Memory().array(lists.bits.shape, np.uint32)
-        offsets[...] = lists.bits * ROW
+        lists = replace(lists, bits=(lists.bits * ROW).astype(np.uint32))
         limit = _limit(self.node.vth << arith.MEMBRANE_SHIFT, self.bits)
-        return BitPlan(self.taps, self.planes, lists, offsets, _places(lists, bias, self.bits), limit)
+        return BitPlan(self.taps, self.planes, lists, _places(lists, bias, self.bits), limit)
 
 
 def bit_layer(node: i.IntLif, synapse: i.Synapse, source: TensorType, taps: Ints, dense: bool) -> BitLayer | None:
@@ -118,7 +115,7 @@ def bit_layer(node: i.IntLif, synapse: i.Synapse, source: TensorType, taps: Ints
     planes = int(source.high).bit_length()
     if source.low < 0 or not 0 < planes <= PLANES or node.dv != HALF:
         return None
-    matrix = synapse.weight.reshape(len(synapse.weight), -1).astype(np.int64)
+    matrix = synapse.weight.reshape(len(synapse.weight), -1).astype(np.int64, copy=False)
     above = _bias(node) >> arith.MEMBRANE_SHIFT
     low = int((np.minimum(matrix, 0).sum(axis=1) * source.high + above).min(initial=0))
     high = int((np.maximum(matrix, 0).sum(axis=1) * source.high + above).max(initial=0))
