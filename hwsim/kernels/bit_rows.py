@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from pumice.hwsim.kernels import vector_ir as v
 
 PLANES = 4  # bits of an input at most
-AHEAD = 2048
+AHEAD = 256  # bytes: a block
 ROW, STEP, WORD = 128, 32, 8  # bytes of a row, of one of its timesteps, of 64 lanes
 
 
@@ -105,3 +105,20 @@ def fill_row(context: Any, address: Any, word: Any) -> Any:
         return _context.get_dummy_value()
 
     return types.void(types.uintp, types.int64), build
+
+
+@intrinsic
+def ask_for(context: Any, address: Any, lines: Any) -> Any:
+    """Asks for lines of 64 bytes that will be written soon."""
+
+    def build(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, lines = arguments
+
+        def body(at: Any, _: list[Any]) -> list[Any]:
+            v.prefetch(builder, address, builder.shl(at, v.i64(6)), write=True)
+            return []
+
+        v.accumulate(builder, lines, [], body)
+        return _context.get_dummy_value()
+
+    return types.void(types.uintp, types.intp), build

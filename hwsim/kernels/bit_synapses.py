@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from pumice.hwsim.kernels.bit_lif import bit_lif
-from pumice.hwsim.kernels.bit_rows import ROW, STEP, WORD, fill_row, pack_rows, put_word, spread_bits
+from pumice.hwsim.kernels.bit_rows import ROW, STEP, WORD, ask_for, fill_row, pack_rows, put_word, spread_bits
 from pumice.hwsim.kernels.bit_sums import add_bits
 from pumice.hwsim.kernels.row_tiles import lane_bits, word_at
 from pumice.hwsim.kernels.synapses import TILE, Lanes
@@ -60,13 +60,14 @@ def run_bits(x: Lanes, w: BitWeights, on: Lanes, out: Lanes, steps: int, tiles: 
         _lay_out(x, w, on, steps, tile, words, s)
         bits = w.lists
         for pair in range((w.outputs + 1) // 2):
+            _send(w, pair, steps, out, tile, words, s, True)
             start = bits
             for t in range(0, steps, STEPS):
                 bits = _sums(w, 2 * pair, s.arenas + t // STEPS * w.arena, start)
             places, step = np.uintp(w.places + 8 * pair * w.bits), STEP if on.step != 0 else 0
             numbers = (w.bits, places, np.uintp(w.limit), np.uintp(s.on), step)
             bit_lif(steps, np.uintp(s.arenas), w.arena, *numbers, np.uintp(s.spikes))
-            _send(w, pair, steps, out, tile, words, s)
+            _send(w, pair, steps, out, tile, words, s, False)
 
 
 @njit(nogil=True, cache=True)
@@ -95,9 +96,14 @@ def _lay_out(x: Lanes, w: BitWeights, on: Lanes, steps: int, tile: int, words: i
 
 
 @njit(nogil=True, cache=True)
-def _send(w: BitWeights, pair: int, steps: int, out: Lanes, tile: int, words: int, s: BitScratch) -> None:
-    """Spikes of two outputs as bytes."""
+def _send(
+    w: BitWeights, pair: int, steps: int, out: Lanes, tile: int, words: int, s: BitScratch, soon: bool
+) -> None:
+    """Spikes of two outputs as bytes; or, if they are sent soon, only asks for where they go."""
     for t in range(steps):
         for channel in range(2 * pair, min(2 * pair + 2, w.outputs)):
-            spikes = np.uintp(s.spikes + (2 * t + channel % 2) * STEP)
-            spread_bits(spikes, words, np.uintp(out.address + t * out.step + channel * out.row + tile * TILE))
+            place = np.uintp(out.address + t * out.step + channel * out.row + tile * TILE)
+            if soon:
+                ask_for(place, words)
+            else:
+                spread_bits(np.uintp(s.spikes + (2 * t + channel % 2) * STEP), words, place)
