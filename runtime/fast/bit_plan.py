@@ -23,8 +23,9 @@ BITS = (16, 20, 24)  # of a membrane (`hwsim.kernels.bit_lif`)
 HALF = arith.DECAY_UNITY // 2
 # ns of a core with AVX-512 per 1024 lanes: of a bit that is added, of a place of a sum, of a neuron, of a bit of an input; of a
 # synapse of a list, of one of a dense layer, and of a neuron in 32 bits
-BIT, PLACE, NEURON, INPUT = 1.45, 3.2, 80.0, 15.0
-LISTED, DENSE, WORDS = 13.0, 3.2, 240.0
+BIT, PLACE, NEURON, INPUT = 1.3, 3.2, 80.0, 15.0
+LISTED, DENSE, WORDS = 13.5, 3.2, 260.0
+LONG = 1.25  # how much longer bits take whose lists leave the second cache, as those of many synapses do
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
 
@@ -90,8 +91,9 @@ class BitLayer:
         outputs, inputs = self.matrix.shape
         bits = BIT * self.planes * digits(self.matrix) + (PLACE * self.width + NEURON) * outputs
         bits += INPUT * inputs * (1 + self.planes)
-        products = DENSE * self.matrix.size if self.dense else LISTED * np.count_nonzero(self.matrix)
-        return bits, float(products + WORDS * outputs)
+        if self.dense:
+            return LONG * bits, DENSE * self.matrix.size + WORDS * outputs
+        return bits, LISTED * int(np.count_nonzero(self.matrix)) + WORDS * outputs
 
     def quicker(self, lanes: int, steps: int) -> bool:
         """Whether the bits of so many lanes are computed sooner than products of bytes."""
