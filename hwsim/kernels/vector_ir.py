@@ -68,11 +68,11 @@ def store(builder: Any, value: Any, address: Any, offset: Any, align: int = 1) -
     builder.store(value, at(builder, address, offset, value.type)).align = align
 
 
-def prefetch(builder: Any, address: Any, offset: Any) -> None:
-    """Asks for the line `offset` bytes after an address, which will be read soon; harmless wherever that is."""
+def prefetch(builder: Any, address: Any, offset: Any, write: bool = False) -> None:
+    """Asks for the line `offset` bytes after an address, which will be read or written soon; harmless wherever that is."""
     kind = I8.as_pointer()
     call = external(builder, "llvm.prefetch.p0", ir.VoidType(), [kind, I32, I32, I32])
-    builder.call(call, [at(builder, address, offset, I8), *(ir.Constant(I32, number) for number in (0, 2, 1))])
+    builder.call(call, [at(builder, address, offset, I8), *(ir.Constant(I32, number) for number in (int(write), 2, 1))])
 
 
 def external(builder: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:

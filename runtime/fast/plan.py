@@ -14,6 +14,7 @@ from pumice.compiler.bounds import channel_bounds
 from pumice.compiler.groups import origin
 from pumice.compiler.ir import Graph, Node, of_feedback, sole
 from pumice.hwsim import arith
+from pumice.runtime.fast.bit_plan import BitLayer
 from pumice.runtime.fast.lanes import Held, Packing
 from pumice.runtime.fast.synapse_plan import SynapsePlan, plan_synapse
 from pumice.runtime.tally import mask_of
@@ -44,7 +45,7 @@ class Plan:
     attention: what a layer of neurons computes itself where nobody counts. biases: of LIF layers that kernels compute, [C];
     bounded: those that cannot saturate. needless: token gates all of whose readers compute routed tokens only. last: after
     which node each value is not needed any more. static: of static masks, by name and samples, their lanes and how these are
-    packed, once made."""
+    packed, once made. bits: of fused layers that were met, those that may be computed bit by bit."""
 
     graph: Graph
     border: int
@@ -56,6 +57,7 @@ class Plan:
     needless: frozenset[str]
     last: Mapping[str, str]
     static: dict[tuple[str, int], tuple[Held, Packing | None]] = field(default_factory=dict)
+    bits: dict[str, BitLayer | None] = field(default_factory=dict)
 
     def reads(self, node: Node) -> tuple[str, ...]:
         """The nodes whose values are at hand when a node is computed, those of what is computed with it among them."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.hwsim.kernels.synapses import TILE, Neurons, Routing, Scratch, run_synapses
 from pumice.runtime.fast.batch import Batch, gate_of, lanes_of, routed_lanes
+from pumice.runtime.fast.bit_synapses import bit_neurons
 from pumice.runtime.fast.lanes import Held, Layout, Packing, rows_of
 from pumice.runtime.fast.neurons import lif_numbers, without_notes
 from pumice.runtime.fast.synapse_plan import GROUP, SynapsePlan
@@ -25,6 +26,9 @@ def fused_neurons(batch: Batch, node: i.IntLif) -> Held:
     name = batch.plan.fused[node.name]
     synapse, plan = batch.plan.graph.nodes[name], batch.plan.synapses[name]
     packing, source = batch.packing(node), synapse.inputs[0]
+    by_bits = bit_neurons(batch, node)
+    if by_bits is not None:
+        return by_bits
     neurons = lif_numbers(batch, node, plan.shift)
     if packing is not None:
         x = batch.values[source] if batch.values[source].packing is packing else batch.full(source)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 KERNELS = [
-    str(FOLDER / f"test_kernels_{name}.py") for name in ("dots", "rows", "lif", "pools")
+    str(FOLDER / f"test_kernels_{name}.py") for name in ("bits", "dots", "rows", "lif", "pools")
 ]  # those in LLVM's words
 PLAIN = """
 import sys
 import pytest
-from pumice.hwsim.kernels import dot_tile, pair_tile
-assert not dot_tile.VNNI and not pair_tile.WIDE
+from pumice.hwsim.kernels import bit_sums, dot_tile, pair_tile
+assert not bit_sums.WIDE and not dot_tile.VNNI and not pair_tile.WIDE
 sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 

@@ -27,9 +27,9 @@ ctypes.string_at(made.ctypes.data + 4096, 4096)
 """
 
 
-@pytest.mark.parametrize("name", ["layers", "operations"])
+@pytest.mark.parametrize("name", ["layers", "bits", "operations"])
 def test_kernels_stay_within_their_buffers(name: str) -> None:
-    file = "test_fast_layers.py" if name == "layers" else "test_exact_operations.py"
+    file = "test_exact_operations.py" if name == "operations" else f"test_fast_{name}.py"
     run = child(FENCED, f"tests/runtime/{file}")
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout
