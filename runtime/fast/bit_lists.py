@@ -24,8 +24,8 @@ Array = NDArray[Any]
 @dataclass(frozen=True, eq=False)
 class BitLists:
     """bits: rows of the arena that are added, [N]. counts: of each place of each output, [M, P, 2], in this order, how many
-    eights of them, and then fours. carries: where carries go, four regions of `region` rows in turn; sums: where an output's P sums go,
-    of which there are two outputs' (even ones, odd ones). rows: of the arena."""
+    eights of them, and then fours. carries: where carries go, four regions of `region` rows in turn; sums: where an output's P
+    sums go, of which there are two outputs' (even ones, odd ones). rows: of the arena."""
 
     bits: Array
     counts: Ints
