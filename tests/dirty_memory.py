@@ -16,17 +16,18 @@ PAGE = mmap.PAGESIZE
 class DirtyMemory(Memory):
     """As after many layers: every buffer comes full of odd bytes, so that nothing is 0 or right by chance."""
 
-    def _buffer(self, size: int) -> NDArray[np.uint8]:
-        buffer = super()._buffer(size)
+    def _buffer(self, size: int) -> tuple[NDArray[np.uint8], int]:
+        buffer, address = super()._buffer(size)
         buffer[:] = 0xA7
-        return buffer
+        return buffer, address
 
 
 class FencedMemory(Memory):
     """Whoever reads or writes behind a buffer ends the process. Nothing is used twice."""
 
-    def _buffer(self, size: int) -> NDArray[np.uint8]:
+    def _buffer(self, size: int) -> tuple[NDArray[np.uint8], int]:
         whole = -(-size // PAGE) * PAGE
         pages = np.frombuffer(mmap.mmap(-1, whole + PAGE), np.uint8)
         assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(pages.ctypes.data + whole), PAGE, 0) == 0
-        return pages[whole - size : whole]
+        buffer = pages[whole - size : whole]
+        return buffer, buffer.ctypes.data

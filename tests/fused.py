@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from one_node import Ran, batch_of, by_walk, drawn, of
+from one_node import Ran, batch_of, by_walk, drawn, of, run_nodes
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Graph, TensorType
 from pumice.runtime.fast.batch import Batch
-from pumice.runtime.fast.operations import run_node
 
 Ints = NDArray[np.int64]
 
@@ -31,9 +30,7 @@ class Layer:
 
     def by_fast(self, batch: Batch | None = None) -> Ran:
         batch = batch or self.batch()
-        for name in ("s", "n"):
-            made = run_node(batch, self.graph.nodes[name])
-            batch.values.update({name: made} if made else {})
+        run_nodes(batch, "s", "n")
         return batch.dense("n"), batch.active.get("n")
 
     def batch(self) -> Batch:

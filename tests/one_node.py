@@ -64,9 +64,7 @@ def by_walk(graph: Graph, node: Node, inputs: list[Ints]) -> Ran:
 def by_fast(graph: Graph, node: Node, inputs: list[Ints]) -> Ran:
     """In memory full of garbage."""
     batch = batch_of(graph, dict(zip(node.inputs, inputs, strict=True)))
-    made = run_node(batch, node)
-    assert made is not None
-    batch.values[node.name] = made
+    batch.values[node.name] = run_node(batch, node)
     return batch.dense(node.name), batch.active.get(node.name)
 
 
@@ -78,6 +76,14 @@ def batch_of(graph: Graph, inputs: dict[str, Ints]) -> Batch:
         whole = value[:, :, None] if source.out.dtype == "mask" else value
         batch.values[name] = held(whole, batch.layout(source), storage(source.out), batch.memory)
     return batch
+
+
+def run_nodes(batch: Batch, *names: str) -> None:
+    """Nodes in turn, but those that are computed with a reader."""
+    for name in names:
+        node = batch.plan.graph.nodes[name]
+        if not batch.plan.is_later(node, batch.counted):
+            batch.values[name] = run_node(batch, node)
 
 
 def by_torch(device: torch.device, graph: Graph, node: Node, inputs: list[Ints]) -> Ran:

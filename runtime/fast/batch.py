@@ -41,11 +41,6 @@ class Batch:
     def steps(self) -> int:
         return self.plan.graph.timesteps
 
-    def later(self, name: str) -> bool:
-        """Whether a node is computed with its only reader. Counts need both products of attention by themselves."""
-        counted = self.counted and isinstance(self.plan.graph.nodes[name], i.SpikeMatmul)
-        return name in self.plan.later and not counted
-
     def layout(self, node: Node) -> Layout:
         """Where a node's values are."""
         shape = (1, *node.out.shape) if node.out.dtype == "mask" else node.out.shape

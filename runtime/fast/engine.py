@@ -14,7 +14,7 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.walk import graded_frames
 from pumice.runtime.fast.batch import Batch
-from pumice.runtime.fast.lanes import held, storage
+from pumice.runtime.fast.lanes import Held, held, storage
 from pumice.runtime.fast.memory import Memory
 from pumice.runtime.fast.operations import run_node
 from pumice.runtime.fast.plan import Plan
@@ -55,9 +55,9 @@ def run_batch(
     kept: Values = {}
     masks: dict[str, Bools] = {}
     recording = {node.name for node in recorded(plan.graph)} if record else set()
-    for node in plan.graph.nodes.values():
-        began = thread_time()
-        _compute(batch, node, samples)
+    for turn in plan.turns[batch.counted]:
+        node, began = turn.node, thread_time()
+        batch.values[node.name] = _computed(batch, node, samples)
         if notes:
             notes.see(batch, node)
         clock(node.name, thread_time() - began)
@@ -66,24 +66,13 @@ def run_batch(
             kept[node.name] = value.astype(record_dtype(node)) if node.name in recording else value
         if isinstance(node, i.MaskSource):
             masks[node.name] = batch.dense(node.name) != 0
-        _free(batch, node)
+        for name in turn.done:
+            batch.values.pop(name, None)
     return Ran(kept, masks, notes.tally(batch) if notes else None)
 
 
-def _compute(batch: Batch, node: Node, samples: NDArray[Any]) -> None:
-    if isinstance(node, i.GradedInput):
-        frames = graded_frames(batch.plan.graph, samples)
-        value = held(frames, batch.layout(node), storage(node.out), batch.memory)
-    else:
-        made = run_node(batch, node)
-        if made is None:
-            return
-        value = made
-    batch.values[node.name] = value
-
-
-def _free(batch: Batch, node: Node) -> None:
-    """Forgets values that nobody reads any more."""
-    for name in (node.name, *batch.plan.reads(node)):
-        if batch.plan.last[name] == node.name:
-            batch.values.pop(name, None)
+def _computed(batch: Batch, node: Node, samples: NDArray[Any]) -> Held:
+    if not isinstance(node, i.GradedInput):
+        return run_node(batch, node)
+    frames = graded_frames(batch.plan.graph, samples)
+    return held(frames, batch.layout(node), storage(node.out), batch.memory)

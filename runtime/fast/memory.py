@@ -16,7 +16,7 @@ PAGE = 4096
 
 def _unused() -> int:
     """References to a buffer that only its list, a loop and the counting call hold: 3, and fewer on Pythons that lend them."""
-    (count,) = [sys.getrefcount(buffer) for buffer in [np.zeros(1, np.uint8)]]
+    (count,) = [sys.getrefcount(buffer) for buffer, _ in [(np.zeros(1, np.uint8), 0)]]
     return count
 
 
@@ -27,27 +27,29 @@ UNUSED = _unused()
 class Memory:
     """Buffers of one thread, by size. A buffer is free once no array stands on it."""
 
-    buffers: dict[int, list[NDArray[np.uint8]]] = field(default_factory=dict)
+    buffers: dict[int, list[tuple[NDArray[np.uint8], int]]] = field(default_factory=dict)  # with their addresses
 
     def array(self, shape: tuple[int, ...], dtype: type[Any], slack: int = 0, clear: bool = False) -> NDArray[Any]:
         """An array that starts at a multiple of 64 bytes, with `slack` bytes that may be read before it, which are 0, and
         after it."""
         size = prod(shape) * np.dtype(dtype).itemsize
-        memory = self._buffer(size + 2 * (slack + ALIGNMENT))
-        start = slack + -(memory.ctypes.data + slack) % ALIGNMENT
-        memory[start - slack : start] = 0
-        made: NDArray[Any] = memory[start : start + size].view(dtype).reshape(shape)
+        buffer, address = self._buffer(size + 2 * (slack + ALIGNMENT))
+        start = slack + -(address + slack) % ALIGNMENT
+        if slack:
+            buffer[start - slack : start] = 0
+        made: NDArray[Any] = np.ndarray(shape, dtype, buffer, start)
         if clear:
             made[...] = 0
         return made
 
-    def _buffer(self, size: int) -> NDArray[np.uint8]:
+    def _buffer(self, size: int) -> tuple[NDArray[np.uint8], int]:
         wanted = _rounded(size)
         known = self.buffers.setdefault(wanted, [])
-        for buffer in known:
+        for buffer, address in known:
             if sys.getrefcount(buffer) == UNUSED:
-                return buffer
-        known.append(np.zeros(wanted, np.uint8))
+                return buffer, address
+        fresh = np.zeros(wanted, np.uint8)
+        known.append((fresh, fresh.ctypes.data))
         return known[-1]
 
 

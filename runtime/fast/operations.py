@@ -19,10 +19,8 @@ from pumice.runtime.fast.synapses import currents, fused_neurons
 Ints = NDArray[np.int64]
 
 
-def run_node(batch: Batch, node: Node) -> Held | None:
-    """A node's values; None for synapses that are computed with their neurons."""
-    if isinstance(node, i.Synapse | i.SpikeMatmul) and batch.later(node.name):
-        return None
+def run_node(batch: Batch, node: Node) -> Held:
+    """A node's values, with those that are computed with it (`Plan.is_later`)."""
     if isinstance(node, i.IntLif) and node.name in batch.plan.fused:
         return fused_neurons(batch, node)
     if isinstance(node, i.IntLif) and node.name in batch.plan.attention and not batch.counted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,6 +39,14 @@ class Attention:
 
 
 @dataclass(frozen=True, eq=False)
+class Turn:
+    """A node to compute, and whose values nobody reads any more then."""
+
+    node: Node
+    done: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """border: columns and rows between maps. synapses: those that kernels compute. fused: of a layer of neurons, the synapse
     that is computed with it; of the second product of attention, the first where (q kᵀ) v may be computed as q (kᵀ v).
@@ -59,9 +67,22 @@ class Plan:
     static: dict[tuple[str, int], tuple[Held, Packing | None]] = field(default_factory=dict)
     bits: dict[str, BitLayer | None] = field(default_factory=dict)
 
-    def reads(self, node: Node) -> tuple[str, ...]:
-        """The nodes whose values are at hand when a node is computed, those of what is computed with it among them."""
-        return read_by(node, self.graph, self.fused, self.attention)
+    def is_later(self, node: Node, counted: bool) -> bool:
+        """Whether a node is computed with its only reader. Counts need both products of attention by themselves."""
+        return node.name in self.later and not (counted and isinstance(node, i.SpikeMatmul))
+
+    @cached_property
+    def turns(self) -> Mapping[bool, tuple[Turn, ...]]:
+        """What is done in turn, counted or not."""
+        return {counted: tuple(self._turns(counted)) for counted in (False, True)}
+
+    def _turns(self, counted: bool) -> Iterator[Turn]:
+        done: dict[str, tuple[str, ...]] = {}
+        for name, last in self.last.items():
+            done[last] = (*done.get(last, ()), name)
+        for node in self.graph.nodes.values():
+            if not self.is_later(node, counted):
+                yield Turn(node, done.get(node.name, ()))
 
     @cached_property
     def later(self) -> frozenset[str]:
@@ -71,7 +92,7 @@ class Plan:
 
 
 def read_by(node: Node, graph: Graph, fused: Mapping[str, str], attention: Mapping[str, Attention]) -> tuple[str, ...]:
-    """See `Plan.reads`."""
+    """The nodes whose values are at hand when a node is computed, those of what may be computed with it among them."""
     names = graph.nodes[fused[node.name]].inputs if node.name in fused else ()
     if node.name in attention:
         one = attention[node.name]
