@@ -1,6 +1,6 @@
 """The LIF neurons that most layers have, 64 lanes at a time: membranes that halve, and wait where not routed.
 
-The same integers as `lif_rows`, in half of its time.
+The same integers as `lif_rows`, in fewer instructions.
 """
 
 from __future__ import annotations

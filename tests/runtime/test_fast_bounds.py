@@ -27,7 +27,7 @@ ctypes.string_at(made.ctypes.data + 4096, 4096)
 """
 
 
-@pytest.mark.parametrize("name", ["layers", "bits", "operations"])
+@pytest.mark.parametrize("name", ["layers", "bits", "products", "operations"])
 def test_kernels_stay_within_their_buffers(name: str) -> None:
     file = "test_exact_operations.py" if name == "operations" else f"test_fast_{name}.py"
     run = child(FENCED, f"tests/runtime/{file}")
