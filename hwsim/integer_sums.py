@@ -40,7 +40,7 @@ def difference(x: Array, y: Array) -> Array:
     """x - y, in a type that holds it."""
     (low, high), (least, most) = _range(x), _range(y)
     kind = np.dtype(np.float64) if "f" in x.dtype.kind + y.dtype.kind else _holding(low - most, high - least)
-    return np.subtract(x, y, dtype=kind)
+    return np.subtract(x, y, dtype=kind, casting="unsafe")  # modulo its range, within which the difference is
 
 
 def channel_dot(x: Array, y: Array) -> Floats:

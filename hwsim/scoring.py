@@ -63,6 +63,18 @@ class Criterion:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class TokenSums:
+    """What the paper's scores are made of, sums over channels [..., B, N], whole numbers where counts are: of each token's count
+    times the sum of its window (Eq. 10, 11), of the squares of both, and of the square of the change since the last step, or of
+    the count itself at the first (Eq. 12)."""
+
+    dot: Floats
+    own: Floats
+    around: Floats
+    change: Floats
+
+
 def tokens_kept(retention: float, height: int, width: int, rule: Rule = "irtop-paper") -> int:
     """How many of the `height * width` tokens a block keeps: K of Eq. 14, or k*k by the official code."""
     if not 0.0 < retention <= 1.0:
@@ -91,10 +103,23 @@ def step_scores(x: NDArray[Any], previous: NDArray[Any] | None, criterion: Crite
     now = channels_first(x)
     if criterion.rule == "firing-rate":
         return _flat(now.sum(axis=0).astype(np.float64))
-    spatial = _normalised(_spatial_paper(now, criterion))
-    if previous is None and criterion.first_step == "spatial":
+    sums = token_sums(now, None if previous is None else channels_first(previous), criterion.window)
+    return paper_scores(sums, criterion, first=previous is None)
+
+
+def token_sums(x: NDArray[Any], previous: NDArray[Any] | None, window: int) -> TokenSums:
+    """Of counts x and those of the step before, [C, B, H, W]."""
+    around, change = window_sum(x, window), x if previous is None else difference(x, previous)
+    pairs = ((x, around), (x, x), (around, around), (change, change))
+    return TokenSums(*(_flat(channel_dot(a, b)) for a, b in pairs))
+
+
+def paper_scores(sums: TokenSums, criterion: Criterion, first: bool) -> Floats:
+    """Eq. 10 to 13 of TP-Spikformer, [..., B, N]; first: whether there was no step before."""
+    spatial = _normalised(_spatial_paper(sums, criterion))
+    if first and criterion.first_step == "spatial":
         return spatial
-    temporal = _normalised(_temporal_paper(now, None if previous is None else channels_first(previous)))
+    temporal = _normalised(np.sqrt(sums.change))  # Eq. 12
     return 2 * criterion.alpha * spatial + 2 * (1 - criterion.alpha) * temporal
 
 
@@ -104,10 +129,14 @@ def sample_scores(x: NDArray[Any], criterion: Criterion, block: int) -> Floats:
         scores = _official(np.asarray(x, np.float64), criterion)
         return np.broadcast_to(scores, (x.shape[0], x.shape[1], x.shape[3] * x.shape[4]))
     steps = [step_scores(x[t], x[t - 1] if t else None, criterion, block, t) for t in range(x.shape[0])]
-    scores = np.stack(steps)
+    return shared_over_steps(np.stack(steps), criterion)
+
+
+def shared_over_steps(scores: Floats, criterion: Criterion) -> Floats:
+    """Scores [T, B, N] of each step, or their mean where all steps share a mask."""
     if criterion.per_step:
         return scores
-    return np.broadcast_to(np.cumsum(scores, axis=0)[-1] / x.shape[0], scores.shape)
+    return np.broadcast_to(np.cumsum(scores, axis=0)[-1] / len(scores), scores.shape)
 
 
 def sample_masks(x: NDArray[Any], criterion: Criterion, retention: float, block: int) -> NDArray[np.bool_]:
@@ -173,21 +202,11 @@ def _normalised(scores: Floats) -> Floats:
     return np.divide(scores, total, out=np.zeros_like(scores), where=total > 0)
 
 
-def _spatial_paper(x: NDArray[Any], criterion: Criterion) -> Floats:
-    """1 - cos(token, mean of its window), Eq. 10, of x [C, B, H, W]. The mean's divisor cancels in the cosine, so integer sums
-    do."""
-    around = window_sum(x, criterion.window)
-    dot = channel_dot(x, around)
-    norms = np.sqrt(channel_dot(x, x)) * np.sqrt(channel_dot(around, around))
-    cosine = np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
-    return _flat(np.where(norms > 0, np.maximum(1.0 - cosine, 0.0), criterion.silent))
-
-
-def _temporal_paper(x: NDArray[Any], previous: NDArray[Any] | None) -> Floats:
-    """Norm over channels of the change since the last step, or of the token itself at the first (Eq. 12). x: [C, B, H, W]."""
-    if previous is not None:
-        x = difference(x, previous)
-    return _flat(np.sqrt(channel_dot(x, x)))
+def _spatial_paper(sums: TokenSums, criterion: Criterion) -> Floats:
+    """1 - cos(token, mean of its window), Eq. 10. The mean's divisor cancels in the cosine, so integer sums do."""
+    norms = np.sqrt(sums.own) * np.sqrt(sums.around)
+    cosine = np.divide(sums.dot, norms, out=np.zeros_like(sums.dot), where=norms > 0)
+    return np.where(norms > 0, np.maximum(1.0 - cosine, 0.0), criterion.silent)
 
 
 def _random_scores(x: NDArray[Any], criterion: Criterion, block: int, step: int) -> Floats:

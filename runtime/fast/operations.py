@@ -13,6 +13,7 @@ from pumice.runtime.fast.attention import attended_neurons, product, within_word
 from pumice.runtime.fast.batch import Batch
 from pumice.runtime.fast.lanes import Held, held, storage
 from pumice.runtime.fast.neurons import levels, lif_neurons, membranes, packed_lif
+from pumice.runtime.fast.scores import scored
 from pumice.runtime.fast.streams import gated_spikes, pooled, reshaped, static_mask, sum_with_packed, summed_up, thinned
 from pumice.runtime.fast.synapses import currents, fused_neurons
 
@@ -44,6 +45,8 @@ def run_node(batch: Batch, node: Node) -> Held:
             return levels(batch, node, inputs[0])
         case i.Membrane() if inputs[0].rows.dtype == np.int32 and all(x.rows.itemsize <= 2 for x in inputs[1:]):
             return membranes(batch, node, inputs)
+        case i.LiveMask():
+            return scored(batch, node, inputs[0])
         case i.StaticMask():
             return static_mask(batch, node)
         case i.Reshape():

@@ -6,9 +6,9 @@ import numpy as np
 
 from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
-from pumice.compiler.walk import live_mask, stateless
+from pumice.compiler.walk import stateless
 from pumice.hwsim.kernels.pools import pool_bytes, pool_rows
-from pumice.runtime.fast.batch import Batch, all_steps, unpacked
+from pumice.runtime.fast.batch import Batch, unpacked
 from pumice.runtime.fast.lanes import Held, held, packing_of, rows_of, storage
 from pumice.runtime.fast.memory import Memory
 
@@ -40,13 +40,6 @@ def static_mask(batch: Batch, node: i.StaticMask) -> Held:
     if not batch.counted:
         batch.packings[node.name] = packing
     return made
-
-
-def scored(batch: Batch, node: i.LiveMask, x: Held) -> Held:
-    """A mask scored from counts as they lie."""
-    counts = np.moveaxis(x.layout.positions(all_steps(batch, x)), 2, 1)
-    mask = live_mask(node, counts)
-    return held(mask[:, :, None], batch.layout(node), storage(node.out), batch.memory)
 
 
 def thinned(batch: Batch, node: Node, inputs: list[Held]) -> Held:
