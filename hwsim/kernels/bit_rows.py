@@ -35,26 +35,26 @@ def pack_rows(
 
 
 def _pack(b: Any, planes: int, x: Any, rows: Any, count: Any, steps: Any, step: Any, words: Any, out: Any) -> None:
-    def time(t: Any, _: list[Any]) -> list[Any]:
-        source, target = b.add(x, b.mul(t, step)), b.add(out, b.mul(t, v.i64(STEP)))
+    def row(k: Any, _: list[Any]) -> list[Any]:
+        place = b.add(x, v.load(b, rows, b.shl(k, v.i64(3)), v.I64, 8))
+        into = b.add(out, b.mul(k, v.i64(2 * planes * ROW)))
 
-        def row(k: Any, _: list[Any]) -> list[Any]:
-            place = b.add(source, v.load(b, rows, b.shl(k, v.i64(3)), v.I64, 8))
-            into = b.add(target, b.mul(k, v.i64(2 * planes * ROW)))
+        def time(t: Any, _: list[Any]) -> list[Any]:
+            source, target = b.add(place, b.mul(t, step)), b.add(into, b.mul(t, v.i64(STEP)))
 
             def word(at: Any, _: list[Any]) -> list[Any]:
                 lanes = b.shl(at, v.i64(6))
-                v.prefetch(b, place, b.add(lanes, v.i64(AHEAD)))
-                _pack_word(b, planes, b.add(place, lanes), b.add(into, b.shl(at, v.i64(3))))
+                v.prefetch(b, source, b.add(lanes, v.i64(AHEAD)))
+                _pack_word(b, planes, b.add(source, lanes), b.add(target, b.shl(at, v.i64(3))))
                 return []
 
             v.accumulate(b, words, [], word)
             return []
 
-        v.accumulate(b, count, [], row)
+        v.accumulate(b, steps, [], time)
         return []
 
-    v.accumulate(b, steps, [], time)
+    v.accumulate(b, count, [], row)
 
 
 def _pack_word(b: Any, planes: int, place: Any, into: Any) -> None:

@@ -23,7 +23,7 @@ BITS = (16, 20, 24)  # of a membrane (`hwsim.kernels.bit_lif`)
 HALF = arith.DECAY_UNITY // 2
 # ns of a core with AVX-512 per 1024 lanes: of a bit that is added, of a place of a sum, of a neuron, of a bit of an input; of a
 # synapse of a list, of one of a dense layer, and of a neuron in 32 bits
-BIT, PLACE, NEURON, INPUT = 1.3, 3.2, 80.0, 15.0
+BIT, PLACE, NEURON, INPUT = 1.3, 3.2, 80.0, 11.0
 LISTED, DENSE, WORDS = 13.5, 3.2, 260.0
 LONG = 1.25  # how much longer bits take whose lists leave the second cache, as those of many synapses do
 Ints = NDArray[np.int64]
