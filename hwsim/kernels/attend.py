@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import QUAD, dot_tile
+from pumice.hwsim.kernels.lane_words import count_quads, lane_bits
 from pumice.hwsim.kernels.lif_rows import lif_rows
 from pumice.hwsim.kernels.quick_lif import quick_lif
-from pumice.hwsim.kernels.row_tiles import clear_words, count_quads, lane_bits, quad_rows, skip_lanes
+from pumice.hwsim.kernels.row_tiles import clear_words, quad_rows, skip_lanes
 from pumice.hwsim.kernels.synapses import Lanes, Neurons
 
 WORD = 64  # lanes of a tile, and bits of a word

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import dot_tile
+from pumice.hwsim.kernels.lane_words import count_common, lane_bits
 from pumice.hwsim.kernels.lif_rows import store_rows
-from pumice.hwsim.kernels.row_tiles import count_common, lane_bits, quad_rows
+from pumice.hwsim.kernels.row_tiles import quad_rows
 
 Array = NDArray[Any]
 WORD = 64  # lanes of a tile, and bits of a word

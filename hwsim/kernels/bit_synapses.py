@@ -14,7 +14,7 @@ from numba import njit
 from pumice.hwsim.kernels.bit_lif import bit_lif
 from pumice.hwsim.kernels.bit_rows import ROW, STEP, WORD, ask_for, fill_row, pack_rows, put_word, spread_bits
 from pumice.hwsim.kernels.bit_sums import add_bits
-from pumice.hwsim.kernels.row_tiles import lane_bits
+from pumice.hwsim.kernels.lane_words import lane_bits
 from pumice.hwsim.kernels.synapses import TILE, Lanes
 
 BLOCK = STEP // WORD  # tiles that are computed together

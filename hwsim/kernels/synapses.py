@@ -15,6 +15,7 @@ from numba import njit
 
 from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import dot_tile
+from pumice.hwsim.kernels.lane_words import word_at
 from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
 from pumice.hwsim.kernels.quick_lif import quick_lif
@@ -25,7 +26,6 @@ from pumice.hwsim.kernels.row_tiles import (
     quad_rows,
     skip_lanes,
     squeeze_rows,
-    word_at,
 )
 
 TILE = 64

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pumice.compiler import int_nodes as i
 from pumice.hwsim.kernels.attend import Heads, attend_heads, attend_room
 from pumice.hwsim.kernels.attention import LARGEST, count_together, dot_heads, dot_room, multiply_heads
+from pumice.runtime.fast.attention_plan import BYTE
 from pumice.runtime.fast.batch import Batch, all_steps, gate_of, lanes_of, routed_lanes
 from pumice.runtime.fast.lanes import Held, Layout, rows_of, storage
 from pumice.runtime.fast.neurons import lif_numbers
-from pumice.runtime.fast.plan import BYTE
 
 Array = NDArray[Any]
 

@@ -14,28 +14,13 @@ from pumice.compiler.bounds import channel_bounds
 from pumice.compiler.groups import origin
 from pumice.compiler.ir import Graph, Node, of_feedback, sole
 from pumice.hwsim import arith
+from pumice.runtime.fast.attention_plan import Attention, attention_of, turnable
 from pumice.runtime.fast.bit_plan import BitLayer
 from pumice.runtime.fast.lanes import Held, Packing
 from pumice.runtime.fast.synapse_plan import SynapsePlan, plan_synapse
 from pumice.runtime.tally import mask_of
 
 Ints = NDArray[np.int64]
-BYTE = 127  # the most that a count may be to be a weight
-CHUNK = 16  # lanes that neurons are computed by
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Both products of attention, which the neurons that read the last one may compute: by the names of what they read, and their
-    own. shift: of the last one's sums."""
-
-    query: str
-    key: str
-    value: str
-    first: str
-    last: str
-    heads: int
-    shift: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +102,8 @@ def plan_of(graph: Graph) -> Plan:
         for name in biases
         if (source := graph.nodes[name].inputs[0]) in synapses and sole(source, readers) is graph.nodes[name]
     }
-    fused |= {node.name: node.inputs[0] for node in graph.nodes.values() if _turnable(node, graph, readers)}
-    found = {name: _attention(graph.nodes[name], graph, readers) for name in biases}
+    fused |= {node.name: node.inputs[0] for node in graph.nodes.values() if turnable(node, graph, readers)}
+    found = {name: attention_of(graph.nodes[name], graph, readers) for name in biases}
     attention = {name: one for name, one in found.items() if one}
     needless = frozenset(name for name in graph.nodes if _needless(name, graph, readers, fused))
     bounded = frozenset(name for name in biases if _bounded(graph.nodes[name], graph))
@@ -127,32 +112,6 @@ def plan_of(graph: Graph) -> Plan:
 
 def _biases(node: i.IntLif) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.broadcast_to(node.bias.reshape(-1), node.out.shape[:1]), np.int32)
-
-
-def _turnable(node: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> bool:
-    """Whether a product of scores and values is the same integers, and fewer operations, as queries times context: the scores
-    are of spikes, exact, and nobody else reads them."""
-    if not isinstance(node, i.SpikeMatmul) or node.pattern != "scores-values":
-        return False
-    scores, values = (graph.nodes[name] for name in node.inputs)
-    if not _exact(scores, graph, readers) or not _spikes(values):
-        return False
-    query = graph.nodes[scores.inputs[0]].out
-    tokens, inner, width = query.shape[1], query.shape[0] // node.heads, values.out.shape[0] // node.heads
-    return tokens <= BYTE and inner * width <= 2 * tokens * tokens
-
-
-def _exact(product: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> bool:
-    """Whether a node is a product of spikes, not shifted, that cannot saturate and has one reader."""
-    if not isinstance(product, i.SpikeMatmul) or product.shift or sole(product.name, readers) is None:
-        return False
-    operands = [graph.nodes[name] for name in product.inputs]
-    bound = i.largest_sum(product, *(node.out for node in operands))
-    return all(map(_spikes, operands)) and bound <= product.out.high
-
-
-def _spikes(node: Node) -> bool:
-    return (node.out.low, node.out.high) == (0, 1)
 
 
 def _needless(name: str, graph: Graph, readers: Mapping[str, list[Node]], fused: Mapping[str, str]) -> bool:
@@ -165,25 +124,6 @@ def _needless(name: str, graph: Graph, readers: Mapping[str, list[Node]], fused:
         isinstance(node, i.Synapse) and mask_of(graph.nodes[neurons.get(node.name, name)], graph) == mask
         for node in readers[name]
     )
-
-
-def _attention(neurons: Node, graph: Graph, readers: Mapping[str, list[Node]]) -> Attention | None:
-    """What neurons may compute as q (kᵀ v); None where they read something else, or sums can saturate."""
-    last = graph.nodes[neurons.inputs[0]]
-    if not isinstance(last, i.SpikeMatmul) or sole(last.name, readers) is not neurons:
-        return None
-    if _turnable(last, graph, readers):
-        first, value = last.inputs
-        query, key = graph.nodes[first].inputs
-    elif last.pattern == "queries-context" and _exact(graph.nodes[last.inputs[1]], graph, readers):
-        query, first = last.inputs
-        key, value = graph.nodes[first].inputs
-    else:
-        return None
-    tokens, bound = neurons.out.shape[1], i.largest_sum(last, *(graph.nodes[name].out for name in last.inputs))
-    fits = tokens <= BYTE and tokens % CHUNK == 0 and bound << last.shift <= last.out.high
-    names = (query, key, value, first, last.name)
-    return Attention(*names, last.heads, last.shift) if fits and _spikes(graph.nodes[query]) else None
 
 
 def has_cycles(graph: Graph) -> bool:

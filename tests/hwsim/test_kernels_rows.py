@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from numba import njit
 from rooms import extreme, room, room_of
 
-from pumice.hwsim.kernels import row_tiles
+from pumice.hwsim.kernels import lane_words, row_tiles
 
 SEEDS = st.integers(0, 2**32 - 1)
 OFTEN = settings(deadline=None, max_examples=60)
 LANES = 64
 quad_rows, copy_rows, squeeze_rows = row_tiles.quad_rows, row_tiles.copy_rows, row_tiles.squeeze_rows
-lane_bits, count_common, count_quads = row_tiles.lane_bits, row_tiles.count_common, row_tiles.count_quads
+lane_bits, count_common, count_quads = lane_words.lane_bits, lane_words.count_common, lane_words.count_quads
 skip_lanes, spread_rows = row_tiles.skip_lanes, row_tiles.spread_rows
 clear_words, fill_rows = row_tiles.clear_words, row_tiles.fill_rows
 
