@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import QUAD, dot_tile
+from pumice.hwsim.kernels.fire import Neurons, fire_rows
 from pumice.hwsim.kernels.lane_words import count_quads, lane_bits
-from pumice.hwsim.kernels.lif_rows import lif_rows
-from pumice.hwsim.kernels.quick_lif import quick_lif
 from pumice.hwsim.kernels.row_tiles import clear_words, quad_rows, skip_lanes
-from pumice.hwsim.kernels.synapses import Lanes, Neurons
+from pumice.hwsim.kernels.synapses import Lanes
 
 WORD = 64  # lanes of a tile, and bits of a word
 CHUNK = 16
@@ -116,15 +115,8 @@ def _fire(
 ) -> None:
     """A head's neurons."""
     chunks, apart = h.tokens // CHUNK, _ceil(h.tokens, WORD) * WORD * 4
-    skips, routed = np.empty(chunks, np.int64), np.uintp(on.address + t * on.step + sample * h.tokens)
-    skip_lanes(routed, chunks, 0, np.uintp(skips.ctypes.data))
+    skips, routed = np.empty(chunks, np.int64), on.address + t * on.step + sample * h.tokens
+    skip_lanes(np.uintp(routed), chunks, 0, np.uintp(skips.ctypes.data))
     into = out.address + t * out.step + head * h.width * out.row + sample * h.wide
-    memory = (np.uintp(sums.ctypes.data), h.packed, np.uintp(skips.ctypes.data), np.uintp(membranes.ctypes.data), apart)
-    bias = np.uintp(neurons.bias + 4 * head * h.width)
-    if neurons.quick and h.tokens % WORD == 0:
-        some = (np.int32(neurons.shift), bias, np.int32(neurons.threshold), neurons.saturates, routed)
-        quick_lif(h.width, h.tokens // WORD, *memory, *some, np.uintp(into), out.row)
-        return
-    numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-    flags = (neurons.decays, np.uint8(0), h.packed)
-    lif_rows(h.width, chunks, *memory, *numbers, *flags, np.uintp(into), out.row)
+    memory = (sums.ctypes.data, h.packed, skips.ctypes.data, membranes.ctypes.data, apart)
+    fire_rows(neurons, head * h.width, h.width, chunks, memory, routed, into, out.row)

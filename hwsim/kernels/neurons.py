@@ -9,9 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pumice.hwsim.arith import MEMBRANE_SHIFT
-from pumice.hwsim.kernels.lif_rows import lif_rows
+from pumice.hwsim.kernels.fire import Neurons, fire_rows
 from pumice.hwsim.kernels.row_tiles import clear_words, skip_lanes, spread_rows
-from pumice.hwsim.kernels.synapses import Lanes, Neurons
+from pumice.hwsim.kernels.synapses import Lanes
 
 Array = NDArray[Any]
 LARGEST = (1 << 31) - 1  # current
@@ -38,12 +38,9 @@ def run_lif(
     for c in range(channels):
         clear_words(np.uintp(membrane), chunks)
         for t in range(steps):
-            sums = np.uintp(currents.address + t * currents.step + c * currents.row)
-            routed, spikes = np.uintp(on.address + t * on.step), np.uintp(out.address + t * out.step + c * out.row)
-            bias, before = np.uintp(neurons.bias + 4 * c), np.uintp(skips + t * chunks * 8)
-            numbers = (np.int32(neurons.shift), bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-            flags = (neurons.decays, np.uint8(neurons.noted), packed)
-            lif_rows(1, chunks, sums, packed, before, np.uintp(membrane), 0, *numbers, *flags, spikes, 0)
+            sums, before = currents.address + t * currents.step + c * currents.row, skips + t * chunks * 8
+            routed, spikes = on.address + t * on.step, out.address + t * out.step + c * out.row
+            fire_rows(neurons, c, 1, chunks, (sums, packed, before, membrane, 0), routed, spikes, 0)
 
 
 @njit(nogil=True, cache=True)

@@ -15,10 +15,10 @@ from numba import njit
 
 from pumice.hwsim.kernels.dot_tile import OUTPUTS as GROUP
 from pumice.hwsim.kernels.dot_tile import dot_tile
+from pumice.hwsim.kernels.fire import Neurons, fire_rows
 from pumice.hwsim.kernels.lane_words import word_at
-from pumice.hwsim.kernels.lif_rows import lif_rows, store_rows
+from pumice.hwsim.kernels.lif_rows import store_rows
 from pumice.hwsim.kernels.pair_tile import pair_tiles
-from pumice.hwsim.kernels.quick_lif import quick_lif
 from pumice.hwsim.kernels.row_tiles import (
     clear_words,
     copy_rows,
@@ -50,21 +50,6 @@ class Weights(NamedTuple):
     tight: int
     first: int
     flip: int
-
-
-class Neurons(NamedTuple):
-    """What becomes of sums: LIF neurons (`lif_rows`; bias: address of int32 [C]; quick, saturates: `quick_lif`) or, if not
-    `fires`, sums << shift, int32."""
-
-    fires: bool
-    shift: int
-    bias: int
-    keep: int
-    threshold: int
-    decays: bool
-    noted: int
-    quick: bool
-    saturates: bool
 
 
 class Lanes(NamedTuple):
@@ -210,18 +195,11 @@ def _finish(
     """Neurons fire, or sums are stored."""
     channel, row, chunks = group * GROUP, r.together * TILE * 4, count * TILE // 16
     rows, into = min(GROUP, w.outputs - channel), out.address + t * out.step + channel * out.row
-    shift, sums = np.int32(neurons.shift), np.uintp(s.sums)
     if not neurons.fires:
-        store_rows(rows, chunks, sums, row, shift, np.uintp(into + tile * TILE * 4), out.row)
+        stored, shift = np.uintp(into + tile * TILE * 4), np.int32(neurons.shift)
+        store_rows(rows, chunks, np.uintp(s.sums), row, shift, stored, out.row)
         return
-    routed = np.uintp(r.on.address + t * r.on.step + tile * TILE)
+    routed = r.on.address + t * r.on.step + tile * TILE
     lane = _before(r, t, tile, tiles) if r.squeeze else tile * TILE
-    bias = np.uintp(neurons.bias + 4 * channel)
-    memory = (sums, r.squeeze, np.uintp(_skips(r, place, s)), np.uintp(membranes), row)
-    if neurons.quick:
-        some = (shift, bias, np.int32(neurons.threshold), neurons.saturates, routed)
-        quick_lif(rows, count, *memory, *some, np.uintp(into + lane), out.row)
-        return
-    numbers = (shift, bias, np.int32(neurons.keep), np.int32(neurons.threshold), routed)
-    flags = (neurons.decays, np.uint8(neurons.noted), r.squeeze)
-    lif_rows(rows, chunks, *memory, *numbers, *flags, np.uintp(into + lane), out.row)
+    memory = (s.sums, r.squeeze, _skips(r, place, s), membranes, row)
+    fire_rows(neurons, channel, rows, chunks, memory, routed, into + lane, out.row)

@@ -11,9 +11,9 @@ from pumice.compiler import int_nodes as i
 from pumice.compiler.ir import Node
 from pumice.compiler.walk_neurons import active_neurons
 from pumice.hwsim import arith
+from pumice.hwsim.kernels.fire import Neurons
 from pumice.hwsim.kernels.neurons import add_current, run_levels, run_lif
 from pumice.hwsim.kernels.sums import take_notes
-from pumice.hwsim.kernels.synapses import Neurons
 from pumice.runtime.fast.batch import Batch, all_steps, as_words, gate_of, lanes_of, routed_lanes
 from pumice.runtime.fast.lanes import Held, Layout, Packing, rows_of
 

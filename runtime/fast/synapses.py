@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumice.compiler import int_nodes as i
-from pumice.hwsim.kernels.synapses import TILE, Neurons, Routing, Scratch, run_synapses
+from pumice.hwsim.kernels.fire import Neurons
+from pumice.hwsim.kernels.synapses import TILE, Routing, Scratch, run_synapses
 from pumice.runtime.fast.batch import Batch, gate_of, lanes_of, routed_lanes
 from pumice.runtime.fast.bit_synapses import bit_neurons
 from pumice.runtime.fast.lanes import Held, Layout, Packing, rows_of
@@ -23,12 +24,12 @@ MOST_TOGETHER = 4  # tiles whose routed lanes are pushed together
 
 def fused_neurons(batch: Batch, node: i.IntLif) -> Held:
     """Neurons with the synapses that feed them."""
-    name = batch.plan.fused[node.name]
-    synapse, plan = batch.plan.graph.nodes[name], batch.plan.synapses[name]
-    packing, source = batch.packing(node), synapse.inputs[0]
     by_bits = bit_neurons(batch, node)
     if by_bits is not None:
         return by_bits
+    name = batch.plan.fused[node.name]
+    synapse, plan = batch.plan.graph.nodes[name], batch.plan.synapses[name]
+    packing, source = batch.packing(node), synapse.inputs[0]
     neurons = lif_numbers(batch, node, plan.shift)
     if packing is not None:
         x = batch.values[source] if batch.values[source].packing is packing else batch.full(source)
